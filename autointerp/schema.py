@@ -1,0 +1,278 @@
+"""Which values travel between the stages? All of them, frozen, with shapes; this file imports nothing of ours.
+
+Alphabet of shapes: ``n`` items, ``m`` latents, ``d`` embedding, ``g`` features, ``e`` shown items, ``q`` asked items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+SPLITS = ("explain", "develop", "test")
+SplitName = Literal["explain", "develop", "test"]
+POSITIVE = "positive"
+NEGATIVE_KINDS = ("random", "neighbour", "co_firing", "decoder_similar", "same_category", "same_group")
+LABEL_KINDS = ("identity", "state", "perturbation", "morphology", "technical", "mixed", "unknown")
+LabelKind = Literal["identity", "state", "perturbation", "morphology", "technical", "mixed", "unknown"]
+Direction = Literal["up", "down"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer. Never a string in an answer's place, never a zero, never a gap."""
+
+    kind: str  # 'parse', 'filtered', 'truncated', 'endpoint', 'context', …
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One item as a reader sees it."""
+
+    text: str
+    images: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The items of one latent in one split, as columns of equal length ``e``.
+
+    rows : (e,) int64, row numbers in the corpus, distinct
+    activations : (e,) float32, > 0 for positives and exactly 0 for negatives
+    kinds : (e,) str, ``positive`` or one of NEGATIVE_KINDS
+    strata : (e,) int16, quantile bin of a positive (0 weakest), −1 for negatives
+    """
+
+    rows: np.ndarray
+    activations: np.ndarray
+    kinds: np.ndarray
+    strata: np.ndarray
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.rows), len(self.activations), len(self.kinds), len(self.strata)}
+        if len(lengths) != 1:
+            raise ValueError(f"columns of unequal length: {sorted(lengths)}")
+        if len(np.unique(self.rows)) != len(self.rows):
+            raise ValueError("an item stands twice in one split")
+        active = self.activations > 0
+        if not np.array_equal(active, self.kinds == POSITIVE):
+            raise ValueError("a positive must be active (> 0) and a negative silent (== 0)")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(e,) bool."""
+        return self.kinds == POSITIVE
+
+    def of_kind(self, kind: str) -> np.ndarray:
+        """Row numbers of one kind."""
+        return self.rows[self.kinds == kind]
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleSet:
+    """Explain, develop and test items of one latent. Refuses to exist if they overlap (protocols, section 1).
+
+    groups : per split, the (e,) group of each item; checked for disjointness where ``split_mode`` cuts by group
+    """
+
+    latent: int
+    explain: Examples
+    develop: Examples
+    test: Examples
+    split_mode: str
+    split_hash: str
+    groups: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for a, b in (("explain", "develop"), ("explain", "test"), ("develop", "test")):
+            shared = np.intersect1d(getattr(self, a).rows, getattr(self, b).rows)
+            if len(shared):
+                raise ValueError(f"latent {self.latent}: {a} and {b} share items {shared[:5].tolist()}")
+            if b == "test" and self.split_mode in ("group", "few_groups", "two_groups") and self.groups:
+                both = set(self.groups[a].tolist()) & set(self.groups[b].tolist()) - {""}
+                if both:
+                    raise ValueError(f"latent {self.latent}: {a} and {b} share groups {sorted(both)[:5]}")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureShift:
+    """One feature of a contrast: its shrunken standardized shift, and how often it is seen on both sides."""
+
+    name: str
+    shift: float
+    log2_fold_change: float
+    share_active: float  # fraction of active items that express it
+    share_silent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Active against silent explain items. ``null`` is the 95th percentile of the greatest |shift| by chance."""
+
+    against: str
+    n_active: int
+    n_silent: int
+    up: tuple[FeatureShift, ...]
+    down: tuple[FeatureShift, ...]
+    null: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """One explain item as an explainer sees it, with the panel of named features beside it, zeros included."""
+
+    item_id: str
+    strength: int  # 0–10, 0 = silent
+    kind: str
+    rendering: Rendering
+    panel: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that an explainer may see of a latent. There is no field for held-out items."""
+
+    latent: int
+    firing_rate: float  # on explain
+    n_active: int  # on explain
+    n_explain: int
+    contrasts: tuple[Contrast, ...]
+    shown: tuple[ShownItem, ...]  # activating items, strongest first
+    look_alikes: tuple[ShownItem, ...]  # look_alikes[i] is the nearest silent item of shown[i]
+    silent: tuple[ShownItem, ...]  # other silent items, by kind
+    covariates: tuple[tuple[str, float, float], ...]  # (name, median active, median matched silent)
+    noun: str = "cell"  # what one item is called in a prompt
+    feature_noun: str = "gene"
+    category_counts: tuple[tuple[str, int], ...] = ()  # opted in by the user, else empty
+
+    def features(self) -> frozenset[str]:
+        return frozenset(f.name for c in self.contrasts for f in (*c.up, *c.down))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFeature:
+    name: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A feature that a label names, held against the explain contrast."""
+
+    feature: str
+    direction: Direction
+    verdict: Literal["supported", "contradicted", "not measured"]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What an explainer says of one latent. Model judges read title and description, rule judges key_features."""
+
+    latent: int
+    explainer: str
+    title: str
+    description: str
+    kind: LabelKind
+    confidence: float
+    key_features: tuple[KeyFeature, ...]
+    abstained: bool = False
+    claims: tuple[Claim, ...] = ()
+    model: str = ""
+    history: tuple[str, ...] = ()  # keys of the requests behind it
+
+    @property
+    def label_id(self) -> str:
+        """12 hex digits of what the label says."""
+        said = [self.latent, self.explainer, self.title, self.description, self.kind, self.abstained]
+        said += [[f.name, f.direction] for f in self.key_features]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a judge is asked: does the label fit these items? It carries no truth.
+
+    rows : (q,) int64, items in the order in which they are shown
+    panel : names of the features shown for every item: those that the label names
+    """
+
+    scorer: str
+    latent: int
+    label: Label
+    rows: np.ndarray
+    panel: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A judge's answer to a Question: one value or one failure per item, never both, never neither."""
+
+    values: tuple[float | None, ...]  # (q,) P(active), 0–100
+    failures: tuple[str | None, ...]  # (q,)
+    prompt: str = ""  # key of the request: answers of one prompt are a cluster
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.failures):
+            raise ValueError("values and failures differ in length")
+        if any((v is None) == (f is None) for v, f in zip(self.values, self.failures, strict=True)):
+            raise ValueError("an answer is a value or a failure, exactly one of them")
+
+    @classmethod
+    def failed(cls, n: int, reason: str, prompt: str = "") -> Answer:
+        return cls((None,) * n, (reason,) * n, prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One judged item; ``answer is None`` iff ``failure`` is set. A row of trials.parquet."""
+
+    latent: int
+    explainer: str
+    label_id: str
+    scorer: str
+    judge: str
+    control: str  # '' for the label itself, 'shuffled', 'ceiling'
+    replicate: int
+    row: int
+    item_id: str
+    group: str
+    kind: str  # 'positive' or the negative kind
+    activation: float
+    answer: float | None
+    failure: str | None
+    prompt: str
+
+    def __post_init__(self) -> None:
+        if (self.answer is None) == (self.failure is None):
+            raise ValueError("a trial has an answer or a failure, exactly one of them")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One number about one label, as in scores.csv. ``value is None`` iff ``reason`` is set."""
+
+    latent: int
+    explainer: str
+    label_id: str
+    scorer: str
+    judge: str
+    metric: str
+    negatives: str
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    ci_method: str = ""
+    n: int = 0
+    n_pos: int = 0
+    n_failed: int = 0
+    reason: str = ""
+    shuffled_value: float | None = None
+    split_mode: str = ""
+    split_hash: str = ""
