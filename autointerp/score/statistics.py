@@ -1,0 +1,124 @@
+"""Is one label better than another, and what does a table's mean mean? Paired tests, corrections, means, margins.
+
+Intervals live in ``intervals.py`` and ``auroc.py`` and are offered here too, so that a scorer has one import.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .auroc import auroc, auroc_interval
+from .intervals import (
+    Interval,
+    balanced_accuracy_interval,
+    mean_interval,
+    proportion_interval,
+    spearman_interval,
+)
+
+__all__ = [
+    "Interval",
+    "Means",
+    "PairedTest",
+    "auroc",
+    "auroc_interval",
+    "balanced_accuracy_interval",
+    "benjamini_hochberg",
+    "margin",
+    "mean_interval",
+    "mean_scored_and_mean_all",
+    "paired_wilcoxon",
+    "proportion_interval",
+    "share_of_ceiling",
+    "spearman_interval",
+]
+
+
+class PairedTest(NamedTuple):
+    """Result of ``paired_wilcoxon``."""
+
+    median_difference: float  # of a − b over pairs, zeros included
+    p: float  # two-sided
+    n: int  # pairs with both values
+
+
+class Means(NamedTuple):
+    """Result of ``mean_scored_and_mean_all``."""
+
+    mean_scored: float  # NaN where nothing was scored
+    mean_all: float  # rankings use this one
+    n_scored: int
+    n_all: int
+
+
+def paired_wilcoxon(a: np.ndarray, b: np.ndarray) -> PairedTest:
+    """Wilcoxon's signed-rank test of a − b, two-sided, on the pairs where neither is NaN.
+
+    Zero differences keep their ranks and count for neither side [Pratt 1959]; dropping them makes ties look like
+    agreement. Differences are rounded to 12 digits first, so that equal differences tie. Up to 13 pairs with ties or
+    zeros: all sign flips; up to 50 without: the exact distribution; else the normal one corrected for ties. All
+    differences zero: p = 1.
+
+    a, b : (n,), one value per latent or redundancy family. ValueError where no pair has both values.
+    """
+    from scipy.stats import wilcoxon
+
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"paired values need one shape, got {a.shape} and {b.shape}")
+    difference = np.round(a - b, 12)
+    difference = difference[~np.isnan(difference)]
+    n = len(difference)
+    if n == 0:
+        raise ValueError("no pair has both values")
+    if not difference.any():
+        return PairedTest(0.0, 1.0, n)
+    p = float(wilcoxon(difference, zero_method="pratt").pvalue)
+    return PairedTest(float(np.median(difference)), p, n)
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """(n,) p-values -> (n,) adjusted ones, min over j >= rank of p_(j)·n/j [Benjamini & Hochberg 1995].
+
+    NaN is no test: it stays NaN and is not counted in n.
+    """
+    p = np.asarray(p, dtype=float)
+    tested = ~np.isnan(p)
+    if ((p[tested] < 0) | (p[tested] > 1)).any():
+        raise ValueError("p-values lie between 0 and 1")
+    adjusted = np.full(p.shape, np.nan)
+    n = int(tested.sum())
+    order = np.argsort(p[tested], kind="stable")
+    stepped = p[tested][order] * n / np.arange(1, n + 1)
+    ordered = np.empty(n)
+    ordered[order] = np.minimum(1.0, np.minimum.accumulate(stepped[::-1])[::-1])
+    adjusted[tested] = ordered
+    return adjusted
+
+
+def mean_scored_and_mean_all(values: np.ndarray, chance: float = 0.5) -> Means:
+    """Both means of a table (protocols, section 4): over what was scored, and with the rest counted as chance.
+
+    values : (n,), NaN for latents that abstained, failed or cannot be explained. ValueError for no latents.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.size == 0:
+        raise ValueError("the mean over no latents is not defined")
+    scored = values[~np.isnan(values)]
+    mean_scored = float(scored.mean()) if len(scored) else math.nan
+    return Means(
+        mean_scored, float(np.where(np.isnan(values), chance, values).mean()), len(scored), len(values)
+    )
+
+
+def margin(value: float, shuffled: float) -> float:
+    """value − max(0.5, shuffled): a label of another lineage falls below 0.5, which is no credit (section 6)."""
+    return math.nan if math.isnan(shuffled) else value - max(0.5, shuffled)
+
+
+def share_of_ceiling(value: float, ceiling: float) -> float:
+    """(value − 0.5)/(ceiling − 0.5), what a label reaches of what it could convey; NaN where ceiling <= 0.5."""
+    return (value - 0.5) / (ceiling - 0.5) if ceiling > 0.5 + 1e-9 else math.nan
