@@ -1,0 +1,240 @@
+"""What goes over the wire, and what comes back? The only file that imports openai and litellm, when first needed.
+
+Both become one Reply or one EndpointError; neither retries, caches or logs by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from autointerp.errors import UserError
+from autointerp.llm.faults import EndpointError, classify, one_line
+from autointerp.llm.request import Reply, Usage
+from autointerp.llm.route import OPENAI_KEY, Route
+
+_LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
+
+
+class Transport(Protocol):
+    """Sends one request, once."""
+
+    async def send(self, body: dict[str, Any]) -> Reply:
+        """Make one attempt; the reply's cost is not filled in. Raises EndpointError."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+def open_transport(where: Route, timeout_s: float, api_key_env: str = OPENAI_KEY) -> Transport:
+    """The transport of a route, for the running event loop. Raises what ``check_route`` raises."""
+    check_route(where, api_key_env)
+    if where.library == "openai":
+        return OpenAITransport(where, timeout_s, api_key_env)
+    return LiteLLMTransport(where, timeout_s, api_key_env)
+
+
+def check_route(where: Route, api_key_env: str = OPENAI_KEY) -> None:
+    """Refuse what cannot work, without the network.
+
+    Parameters
+    ----------
+    api_key_env : the environment variable that holds the key, where a base URL is given or openai is used
+
+    Raises
+    ------
+    UserError : the key is missing, or litellm does not know the provider
+    """
+    if where.library == "openai":
+        _key(where, api_key_env)
+        return
+    litellm = _litellm()
+    try:
+        provider = litellm.get_llm_provider(where.name)[1]
+    except litellm.exceptions.BadRequestError:
+        raise UserError(
+            f"litellm knows no provider of the model {where.name!r}. Give PROVIDER/NAME, such as"
+            f" anthropic/{where.name.rsplit('/', 1)[-1]}, or --base-url for a server of your own."
+        ) from None
+    if where.base_url is not None:
+        _key(where, api_key_env)
+        return
+    missing = litellm.validate_environment(where.name)["missing_keys"]
+    if any(name.endswith("_API_KEY") for name in missing):  # others, such as AWS roles, have many sources
+        raise UserError(f"no API key for {provider}: set {' or '.join(sorted(missing))}.")
+
+
+class OpenAITransport:
+    """The openai SDK over aiohttp: its default httpx client collapses at 256 requests in flight."""
+
+    def __init__(self, where: Route, timeout_s: float, api_key_env: str = OPENAI_KEY) -> None:
+        key = _key(where, api_key_env)
+        import openai
+
+        self._client = openai.AsyncOpenAI(
+            api_key=key,
+            base_url=where.base_url,
+            timeout=timeout_s,
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(),
+        )
+
+    async def send(self, body: dict[str, Any]) -> Reply:
+        import openai
+
+        started = time.perf_counter()
+        try:
+            completion = await self._client.chat.completions.create(**body)
+        except openai.OpenAIError as error:
+            raise _fault(error) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise EndpointError("server", f"the body is not JSON: {error}") from None
+        return _reply(completion, time.perf_counter() - started)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+class LiteLLMTransport:
+    """litellm with its own retries, cache, router, logging and telemetry off."""
+
+    def __init__(self, where: Route, timeout_s: float, api_key_env: str = OPENAI_KEY) -> None:
+        self._call: dict[str, Any] = {
+            "timeout": timeout_s,
+            "num_retries": 0,
+            "max_retries": 0,
+            "no-log": True,
+        }
+        if where.base_url is not None:
+            self._call |= {"api_base": where.base_url, "api_key": _key(where, api_key_env)}
+
+    async def send(self, body: dict[str, Any]) -> Reply:
+        litellm = _litellm()
+        import openai
+
+        started = time.perf_counter()
+        try:
+            completion = await litellm.acompletion(**body, **self._call)
+        except openai.OpenAIError as error:  # litellm's errors are openai's
+            raise _fault(error) from None
+        return _reply(completion, time.perf_counter() - started)
+
+    async def close(self) -> None:
+        """Close litellm's clients: they belong to this event loop and must not meet the next."""
+        litellm = _litellm()
+        await litellm.close_litellm_async_clients()
+        litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+def _litellm() -> Any:
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else the import fetches the price map
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # else the import reads a .env file
+    import litellm
+
+    if not litellm.suppress_debug_info:
+        litellm.suppress_debug_info = True  # else it prints on errors
+        litellm.telemetry = False
+        litellm.cache = None
+        litellm.drop_params = False  # we drop what is refused, and say so
+        for name in ("LiteLLM", "httpx"):  # the one prints prompts, the other URLs that may hold a key
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    return litellm
+
+
+def _key(where: Route, api_key_env: str) -> str:
+    key = os.environ.get(api_key_env, "").strip()
+    if key:
+        return key
+    if where.base_url and urlsplit(where.base_url).hostname in _LOCAL:
+        return "none-needed"
+    hint = "" if where.provider == "openai" else " If this server asks for no key, set it to any word."
+    raise UserError(f"no API key for {where.endpoint}: set {api_key_env}.{hint}")
+
+
+def _fault(error: Any) -> EndpointError:
+    """An exception of openai or litellm as ours, without credentials."""
+    import openai
+
+    body = getattr(error, "body", None)
+    message = str(
+        (body.get("message") if isinstance(body, dict) else None) or getattr(error, "message", "") or error
+    )
+    text = f"{message} {json.dumps(body, default=str) if body else ''} {getattr(error, 'code', '')}"
+    status = getattr(error, "status_code", None)
+    if isinstance(error, openai.APITimeoutError):
+        kind = "timeout"
+    elif isinstance(error, openai.APIConnectionError) or "connection error" in message.lower():
+        kind = "connection"
+        cause = error.__cause__
+        message = f"{message} {type(cause).__name__}: {cause}" if cause else message
+    elif type(error).__name__ == "ContextWindowExceededError":
+        kind = "context"
+    elif type(error).__name__ == "ContentPolicyViolationError":
+        kind = "filtered"
+    elif isinstance(error, openai.BadRequestError) and status is None:
+        kind = "bad_request"
+    else:
+        kind = classify(status, text)
+    said = f"{message} (status {status})" if status and kind != "timeout" else message
+    param, retry_after_s = getattr(error, "param", None), _retry_after_s(error)
+    return EndpointError(kind, said, status=status, param=param, retry_after_s=retry_after_s)
+
+
+def _retry_after_s(error: Any) -> float | None:
+    for headers in (
+        getattr(error, "litellm_response_headers", None),
+        getattr(getattr(error, "response", None), "headers", None),
+    ):
+        for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+            try:
+                return max(0.0, float(headers[name]) * scale)  # type: ignore[index]
+            except (TypeError, KeyError, ValueError):  # no headers, not in them, or a date
+                continue
+    return None
+
+
+def _reply(completion: Any, latency_s: float) -> Reply:
+    """A completion of openai or litellm as a Reply."""
+    if not getattr(completion, "choices", None):
+        if isinstance(completion, str):
+            said = one_line(completion, 80)
+            raise EndpointError("not_an_api", f"it answered with a page that is no chat completion: {said!r}")
+        raise EndpointError("server", "the completion has no choices")
+    choice = completion.choices[0]
+    message = choice.message
+    if message is None:
+        raise EndpointError("server", "the completion has no message")
+    content = message.content
+    if isinstance(content, list):
+        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    fields = getattr(message, "provider_specific_fields", None) or {}
+    calls = getattr(message, "tool_calls", None) or ()
+    logprobs = getattr(choice, "logprobs", None)
+    return Reply(
+        text=content or "",
+        finish_reason=choice.finish_reason or "",
+        usage=_usage(getattr(completion, "usage", None)),
+        model=completion.model or "",
+        latency_s=latency_s,
+        refusal=one_line(getattr(message, "refusal", None) or fields.get("refusal") or ""),
+        tool_calls=tuple(call.model_dump(mode="json") for call in calls),
+        logprobs=None if logprobs is None else logprobs.model_dump(mode="json"),
+    )
+
+
+def _usage(usage: Any) -> Usage | None:
+    tokens_in, tokens_out = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    if tokens_in is None or tokens_out is None:
+        return None
+    inside, outside = (
+        getattr(usage, "prompt_tokens_details", None),
+        getattr(usage, "completion_tokens_details", None),
+    )
+    cached = getattr(inside, "cached_tokens", None) or 0
+    return Usage(
+        int(tokens_in), int(tokens_out), int(cached), int(getattr(outside, "reasoning_tokens", None) or 0)
+    )
