@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 
@@ -38,3 +39,11 @@ def test_submodules_can_be_imported_from_the_package():
 def test_the_version_is_the_same_everywhere(repository):
     citation = (repository / "CITATION.cff").read_text()
     assert re.search(r"^version: (.*)$", citation, re.M)[1] == autointerp.__version__
+
+
+@pytest.mark.parametrize("address", [("192.0.2.1", 80), ("nowhere.invalid", 80)])
+def test_tests_cannot_leave_this_machine(address):
+    with pytest.raises(ConnectionRefusedError, match="tests are offline"):
+        socket.create_connection(address, timeout=1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname(), timeout=1).close()
