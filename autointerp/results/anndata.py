@@ -8,6 +8,7 @@ everything that Python can: what it cannot is written as JSON text or under anot
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +83,9 @@ def latents_anndata(
 def write_latents(adata: AnnData, path: Path) -> None:
     """Write an h5ad, whole or not at all; ``adata`` itself is not changed.
 
+    The file is made in memory (compressed, smaller than the activations that are there already), because
+    HDF5 on a full disk goes on to crash the interpreter when it exits.
+
     Rewritten and listed in ``uns['autointerp_sanitized']``: keys that hold '/' or are no text, ``uns`` values
     that h5ad cannot hold (as JSON text), columns of mixed types (as text; None and NaN stay missing).
 
@@ -91,6 +95,7 @@ def write_latents(adata: AnnData, path: Path) -> None:
         the disk is full
     """
     import anndata
+    import h5py
 
     record: list[str] = []
     clean = anndata.AnnData(
@@ -101,8 +106,11 @@ def write_latents(adata: AnnData, path: Path) -> None:
         uns=_plain_mapping(adata.uns, "uns", record),
     )
     clean.uns[RECORD] = np.array(record, dtype=object) if record else np.empty(0, dtype="U1")
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        anndata.io.write_elem(file, "/", clean, dataset_kwargs={"compression": "gzip"})
     with whole_file(Path(path)) as part:
-        clean.write_h5ad(part, compression="gzip")
+        part.write_bytes(image.getbuffer())
 
 
 def _plain_frame(frame: pd.DataFrame, where: str, record: list[str]) -> pd.DataFrame:

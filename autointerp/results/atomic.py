@@ -10,8 +10,6 @@ from pathlib import Path
 
 from autointerp.errors import UserError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -22,13 +20,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     UserError
         the disk is full
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        if not _disk_is_full(error):
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(
             f"no space left on the disk that holds {path.parent} while writing {path.name}; "
@@ -36,15 +34,3 @@ def whole_file(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """HDF5 hides the number in its text and wraps the error: look at both, all the way down."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            return True
-        text = str(error)
-        if os.strerror(errno.ENOSPC) in text or f"errno = {errno.ENOSPC}" in text:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

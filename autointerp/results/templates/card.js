@@ -25,7 +25,7 @@ function buildCard(entry, context) {
   const picture = umapSection(card, umap);
   const element = h("article", {}, head,
     h("div", { class: "upper" },
-      h("div", { class: "said" }, intro, claimsSection(card), scoresSection(card)),
+      h("div", { class: "said" }, intro, claimsSection(card), scoresSection(card, entry)),
       h("div", { class: "seen" }, picture, activationSection(card, noun))),
     contrastSection(card, noun), breakdownSection(card, entry, noun), examplesSection(card, noun));
   return { element, redraw: () => picture && picture.redraw() };

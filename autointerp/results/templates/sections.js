@@ -30,8 +30,10 @@ function claimsSection(card) {
 
 const metricName = (metric) => (metric === "auroc" ? "AUROC" : words(metric));
 
-function scoresSection(card) {
-  if (!card.scores.length) return null;
+function scoresSection(card, entry) {
+  // Without a label there is nothing to score: the notice above has said why.
+  if (card.scores.every((score) => !known(score.value) && (!score.reason || score.reason === entry.reason))) return null;
+  const width = window.innerWidth < 500 ? 84 : 190;
   const scale = scaleFrom(card.scores.filter((score) => known(score.value)).flatMap((score) => [score.value, score.ci_low].filter((v) => v >= 0)));
   const groups = new Map();
   for (const score of card.scores) {
@@ -50,16 +52,16 @@ function scoresSection(card) {
       return h("tr", {}, h("th", { scope: "row" }, name),
         known(score.value)
           ? [h("td", { class: "num strong" }, fixed(score.value)), h("td", { class: "num muted range", title: score.ci_method || null }, range),
-            h("td", { class: "mark" }, onScale ? intervalMark(drawn, scale, 190) : null),
+            h("td", { class: "mark" }, onScale ? intervalMark(drawn, scale, width) : null),
             h("td", { class: "num shuffled-ink" }, fixed(score.shuffled)), h("td", { class: "num ceiling-ink" }, fixed(score.ceiling)),
             h("td", { class: "num", title: "share of the ceiling's margin" }, fixed(score.share))]
           : h("td", { colspan: 6, class: "muted reason" }, score.reason || "no value"),
-        h("td", { class: "num muted", title: `${count(score.n_pos)} active of ${count(score.n)} items; ${count(score.n_failed)} failed answers` },
+        h("td", { class: "num muted tally", title: `${count(score.n_pos)} active of ${count(score.n)} items; ${count(score.n_failed)} failed answers` },
           `${count(score.n_pos)}/${count(score.n)}`, score.n_failed ? h("span", { class: "bad" }, ` ${count(score.n_failed)} failed`) : null));
     })]);
   const head = h("tr", {}, h("th", { scope: "col" }, "negatives"), h("th", { scope: "col", class: "num" }, "value"),
-    h("th", { scope: "col", class: "num range" }, "95 %"), h("th", { scope: "col", class: "mark" }, axisMark(scale, 190)), h("th", { scope: "col", class: "num shuffled-ink" }, "shuffled"),
-    h("th", { scope: "col", class: "num ceiling-ink" }, "ceiling"), h("th", { scope: "col", class: "num" }, "share"), h("th", { scope: "col", class: "num" }, "active/n"));
+    h("th", { scope: "col", class: "num range" }, "95 %"), h("th", { scope: "col", class: "mark" }, axisMark(scale, width)), h("th", { scope: "col", class: "num shuffled-ink" }, "shuffled"),
+    h("th", { scope: "col", class: "num ceiling-ink" }, "ceiling"), h("th", { scope: "col", class: "num" }, "share"), h("th", { scope: "col", class: "num tally" }, "active/n"));
   return section("scores", "Scores", "on held-out items",
     h("div", { class: "scroll" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))),
     methods.size ? h("p", { class: "small muted" }, `Intervals: ${[...methods].join("; ")}.`) : null);

@@ -147,6 +147,8 @@ function latentTable(data, open) {
     event.preventDefault();
     search.focus();
   });
+  const toolbar = document.querySelector(".toolbar");
+  new ResizeObserver(() => byId("table").style.setProperty("--toolbar", `${toolbar.offsetHeight}px`)).observe(toolbar);
   new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && more(), { rootMargin: "800px" }).observe(byId("more"));
   update();
   return { order: () => view, focus: (i) => focusRow(made.get(i)) };
