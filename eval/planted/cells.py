@@ -14,6 +14,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.sparse.linalg import eigsh
 
 HERE = Path(__file__).parent
 GRADES = ("oracle", "paraphrase", "too_broad", "too_narrow", "near_miss", "wrong")
@@ -202,7 +203,8 @@ def _embed(
     """
     logged = np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * np.median(counts.sum(1)))
     centered = logged - logged.mean(0)  # (n, g)
-    axes = np.linalg.eigh(centered.T @ centered)[1][:, ::-1][:, : p["n_pcs"]]  # (g, n_pcs), largest first
+    gram = centered.T @ centered  # (g, g)
+    axes = eigsh(gram, p["n_pcs"], v0=np.ones(len(gram)))[1][:, ::-1]  # (g, n_pcs), largest first
     axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
     pcs = centered @ axes
     pcs /= np.sqrt(pcs.var(0).sum())
