@@ -89,6 +89,7 @@ class LLM:
         self._in_flight: dict[str, asyncio.Task[Reply | Failure]] = {}
         self._stopped: UserError | None = None
         self._failed_in_a_row = 0
+        self._reached = False
 
     @property
     def endpoint(self) -> str:
@@ -186,6 +187,10 @@ class LLM:
         await self.close()
 
     async def _fetch(self, request: Request) -> Reply | Failure:
+        if self._stopped is not None:
+            raise self._stopped
+        if self._transport is None:  # here, so that no attempt's time goes by while a library loads
+            self._transport = open_transport(self.route, self.policy.timeout_s, self._api_key_env)
         max_tokens = request.max_tokens
         while True:
             dialect = self._dialect
@@ -202,7 +207,7 @@ class LLM:
                 if error.kind == "bad_request" and self._adapt(request, dialect, error, body):
                     continue
                 return self._given_up(error)
-            self._failed_in_a_row = 0
+            self._failed_in_a_row, self._reached = 0, True
             reply = replace(reply, adapted=dialect.adapted(request), cost_usd=None, priced_by="")
             if self.price is not None:
                 reply = replace(reply, cost_usd=self.price.cost_usd(reply.usage), priced_by=self.price.source)
@@ -228,11 +233,15 @@ class LLM:
     async def _send(self, body: dict[str, Any]) -> Reply:
         if self._stopped is not None:
             raise self._stopped
-        if self._transport is None:
-            self._open()
         assert self._transport is not None
         self.spent.attempts += 1
-        return await self._transport.send(body)
+        try:
+            return await self._transport.send(body)
+        except EndpointError as error:
+            if error.kind in STOPS_THE_RUN and self._stopped is None:
+                # Here, because once this attempt's slot is free the next request takes it.
+                self._stopped = CannotGoOn(why_stopped(error, self.endpoint, self.route.name))
+            raise
 
     def _adapt(self, request: Request, dialect: Dialect, error: EndpointError, body: dict[str, Any]) -> bool:
         if self._dialect != dialect:  # another request has learned something meanwhile
@@ -246,8 +255,8 @@ class LLM:
 
     def _given_up(self, error: EndpointError) -> Failure:
         """A Failure, unless the error says that no request will do better."""
-        if error.kind in STOPS_THE_RUN:
-            raise CannotGoOn(why_stopped(error, self.endpoint, self.route.name))
+        if error.kind in STOPS_THE_RUN and self._stopped is not None:
+            raise self._stopped
         if error.kind == "rate" and (error.retry_after_s or 0.0) > self.policy.longest_retry_after_s:
             raise CannotGoOn(
                 f"{self.endpoint} asks to wait {error.retry_after_s:.0f} s: {error}. {NOTHING_LOST}"
@@ -255,15 +264,12 @@ class LLM:
         self.spent.failed += 1
         if error.kind in TRANSIENT or error.kind == "bad_request":
             self._failed_in_a_row += 1
-            if error.kind == "connection" and self.spent.asked == 0:
-                raise CannotGoOn(
-                    f"cannot reach {self.endpoint}: {error}. Is it running, and --base-url right?"
-                )
-            if self._failed_in_a_row >= self.policy.give_up_after:
-                n = self._failed_in_a_row
-                raise CannotGoOn(
-                    f"{self.endpoint} failed {n} requests in a row, the last: {error}. {NOTHING_LOST}"
-                )
+            if error.kind == "connection" and not self._reached:
+                fix = "Is it running, and --base-url right?"
+                raise CannotGoOn(f"cannot reach {self.endpoint}: {error}. {fix}")
+            if (n := self._failed_in_a_row) >= self.policy.give_up_after:
+                last = f"the last: {error}. {NOTHING_LOST}"
+                raise CannotGoOn(f"{self.endpoint} failed {n} requests in a row, {last}")
         return Failure("endpoint" if error.transient else error.kind, str(error))
 
     def _count(self, reply: Reply) -> None:
@@ -281,9 +287,6 @@ class LLM:
             raised = task.exception()
             if isinstance(raised, UserError) and self._stopped is None:
                 self._stopped = raised
-
-    def _open(self) -> None:
-        self._transport = open_transport(self.route, self.policy.timeout_s, self._api_key_env)
 
     def _enter_loop(self) -> None:
         loop = asyncio.get_running_loop()

@@ -28,6 +28,8 @@ _KEPT = ("type", "description", "enum", "const")
 
 @dataclass(frozen=True, slots=True)
 class Parsed(Generic[M]):
+    """A reply as the model it fits, and whether there was talk around it."""
+
     value: M
     status: Literal["ok", "repaired"]
 

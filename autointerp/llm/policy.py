@@ -32,7 +32,7 @@ class Policy:
     give_up_after : this many requests in a row without any answer stop the run
     """
 
-    attempts: int = 6
+    attempts: int = 8
     first_wait_s: float = 1.0
     longest_wait_s: float = 60.0
     longest_retry_after_s: float = 600.0

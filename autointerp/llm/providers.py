@@ -5,9 +5,11 @@ Both become one Reply or one EndpointError; neither retries, caches or logs by i
 
 from __future__ import annotations
 
+import email.utils
 import json
 import logging
 import os
+import re
 import time
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from autointerp.llm.faults import EndpointError, classify, one_line
 from autointerp.llm.request import Reply, Usage
 from autointerp.llm.route import OPENAI_KEY, Route
 
+_ERROR_NAMES = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception)(?:: | - ))+")
 _LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
@@ -82,13 +85,14 @@ class OpenAITransport:
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(),
         )
+        self._completions = self._client.chat.completions  # loads the rest of the library
 
     async def send(self, body: dict[str, Any]) -> Reply:
         import openai
 
         started = time.perf_counter()
         try:
-            completion = await self._client.chat.completions.create(**body)
+            completion = await self._completions.create(**body)
         except openai.OpenAIError as error:
             raise _fault(error) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -109,6 +113,7 @@ class LiteLLMTransport:
             "max_retries": 0,
             "no-log": True,
         }
+        self._call["_skip_mcp_handler"] = True  # else a request with tools needs the package mcp
         if where.base_url is not None:
             self._call |= {"api_base": where.base_url, "api_key": _key(where, api_key_env)}
 
@@ -163,13 +168,15 @@ def _fault(error: Any) -> EndpointError:
     message = str(
         (body.get("message") if isinstance(body, dict) else None) or getattr(error, "message", "") or error
     )
-    text = f"{message} {json.dumps(body, default=str) if body else ''} {getattr(error, 'code', '')}"
+    text = f"{error} {json.dumps(body, default=str) if body else ''} {getattr(error, 'code', '')}"
+    message = _plain(message)
     status = getattr(error, "status_code", None)
-    if isinstance(error, openai.APITimeoutError):
+    cause = error.__cause__
+    # A dropped connection reaches us as a ConnectTimeout (httpx-aiohttp), and so as openai's timeout.
+    if isinstance(error, openai.APITimeoutError) and type(cause).__name__ != "ConnectTimeout":
         kind = "timeout"
     elif isinstance(error, openai.APIConnectionError) or "connection error" in message.lower():
         kind = "connection"
-        cause = error.__cause__
         message = f"{message} {type(cause).__name__}: {cause}" if cause else message
     elif type(error).__name__ == "ContextWindowExceededError":
         kind = "context"
@@ -184,6 +191,18 @@ def _fault(error: Any) -> EndpointError:
     return EndpointError(kind, said, status=status, param=param, retry_after_s=retry_after_s)
 
 
+def _plain(message: str) -> str:
+    """An error's message without the names that litellm puts before it and the JSON around it."""
+    message = _ERROR_NAMES.sub("", message)
+    if message.startswith("{"):
+        try:
+            said = json.loads(message)["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            return message
+        return said if isinstance(said, str) and said else message
+    return message
+
+
 def _retry_after_s(error: Any) -> float | None:
     for headers in (
         getattr(error, "litellm_response_headers", None),
@@ -192,9 +211,19 @@ def _retry_after_s(error: Any) -> float | None:
         for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
             try:
                 return max(0.0, float(headers[name]) * scale)  # type: ignore[index]
-            except (TypeError, KeyError, ValueError):  # no headers, not in them, or a date
+            except (TypeError, KeyError):  # no headers, or not in them
                 continue
+            except ValueError:
+                return _until_s(headers[name])  # type: ignore[index]
     return None
+
+
+def _until_s(date: str) -> float | None:
+    try:
+        then = email.utils.parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return max(0.0, then.timestamp() - time.time())
 
 
 def _reply(completion: Any, latency_s: float) -> Reply:
