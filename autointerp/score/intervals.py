@@ -3,7 +3,9 @@
 Every statistic with classes is written as value ≈ truth + Σ_i u_i with one *influence* u_i per item, so that one
 variance (``clustered_variance``) serves items, prompts and donors. AUROC is in ``auroc.py``.
 
-Why donors get a t interval on the logit scale and not a bootstrap: ``eval/bench/interval_coverage.py`` compares both.
+Why donors get a t interval on the logit scale and not the cluster bootstrap-t: with 10 or 20 donors and at least 20
+positives it held the true AUROC in 0.947–0.971 of simulated runs, the bootstrap in 0.840–0.953
+(``eval/bench/interval_coverage.py``).
 """
 
 from __future__ import annotations
