@@ -1,0 +1,196 @@
+"""What is a dictionary? It encodes embeddings as sparse codes, decodes them, and edits along one latent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import kernels
+from .config import DictionaryConfig
+from .preprocess import Preprocessing, Scaled
+from .rows import first_not_finite
+
+PRE_BYTES = 1 << 26
+
+
+class SparseCodes(NamedTuple):
+    """The active latents of b items.
+
+    indices : (b, k) int64, distinct within a row
+    values : (b, k) float32 ≥ 0, strongest first; zeros fill up where fewer than k latents are active
+    """
+
+    indices: np.ndarray
+    values: np.ndarray
+
+
+class Dictionary(Protocol):
+    """What every dictionary can do. Preprocessing and its inverse are inside: x is the embedding as it is."""
+
+    @property
+    def config(self) -> DictionaryConfig: ...
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+    @property
+    def w_dec(self) -> np.ndarray:
+        """(m, d) float32, unit rows: the direction of each latent, in preprocessed space."""
+
+    def encode(self, x: np.ndarray) -> SparseCodes:
+        """(b, d) → codes of at most k active latents an item."""
+
+    def decode(self, codes: SparseCodes) -> np.ndarray:
+        """Codes → (b, d) float32 in the space of the embedding."""
+
+    def edit(self, x: np.ndarray, latent: int, s: float | np.ndarray) -> np.ndarray:
+        """T⁻¹(T(x) + s·w_latent); s = 0 gives x exactly."""
+
+    def fingerprint(self) -> str:
+        """sha256 of config and weights, hexadecimal."""
+
+
+class Loss(NamedTuple):
+    """What one training step needs.
+
+    total : () to descend
+    fired : (b, k) int64, latents that were chosen
+    values : (b, k) their activations
+    """
+
+    total: Tensor
+    fired: Tensor
+    values: Tensor
+
+
+class TopK(nn.Module):
+    """TopK autoencoder with AuxK and unit decoder rows [arXiv 2406.04093].
+
+    a = TopK(W_enc (T(x) − b_dec) + b_enc), negative values set to 0;  x̂ = T⁻¹(W_decᵀ a + b_dec)
+
+    Parameters: encoder (m, d), encoder_bias (m,), decoder (m, d) with unit rows, bias (d,), all float32.
+    `encode`, `decode`, `edit` take and give numpy arrays in the space of the embedding; `loss` and the
+    ``_``-methods live in preprocessed space and take `Scaled` tensors.
+    """
+
+    def __init__(
+        self, config: DictionaryConfig, preprocessing: Preprocessing, bias: Tensor | None = None
+    ) -> None:
+        """Random unit decoder rows from ``config.seed``; encoder = decoder; ``bias`` (d,) in scaled space."""
+        super().__init__()
+        if len(preprocessing.center) != config.d:
+            raise ValueError(f"preprocessing has d = {len(preprocessing.center)}, config has d = {config.d}")
+        self.config, self.preprocessing = config, preprocessing
+        rows = torch.randn(config.m, config.d, generator=torch.Generator().manual_seed(config.seed))
+        rows /= rows.norm(dim=1, keepdim=True)
+        self.encoder = nn.Parameter(rows.clone())
+        self.encoder_bias = nn.Parameter(torch.zeros(config.m))
+        self.decoder = nn.Parameter(rows)
+        self.bias = nn.Parameter(torch.zeros(config.d) if bias is None else bias.clone())
+
+    @property
+    def w_dec(self) -> np.ndarray:
+        return self.decoder.detach().numpy()
+
+    @torch.no_grad()
+    def encode(self, x: np.ndarray) -> SparseCodes:
+        x = self._checked(x)
+        indices = np.empty((len(x), self.config.k), np.int64)
+        values = np.empty((len(x), self.config.k), np.float32)
+        step = max(PRE_BYTES // (4 * self.config.m), 1)  # rows whose dense pre-activations fit into PRE_BYTES
+        for start in range(0, len(x), step):
+            part = slice(start, start + step)
+            scaled = self.preprocessing.forward(torch.from_numpy(x[part].astype(np.float32)))
+            chosen, latents = self._pre(scaled).topk(self.config.k)  # (b, m) -> (b, k)
+            values[part], indices[part] = chosen.relu(), latents
+        return SparseCodes(indices, values)
+
+    @torch.no_grad()
+    def decode(self, codes: SparseCodes) -> np.ndarray:
+        indices = torch.from_numpy(codes.indices.astype(np.int64))
+        values = torch.from_numpy(codes.values.astype(np.float32))
+        return self.preprocessing.inverse(self._decode(indices, values)).numpy()
+
+    def edit(self, x: np.ndarray, latent: int, s: float | np.ndarray) -> np.ndarray:
+        """``s``: one strength, or one per item (b,). x: (d,) or (b, d); keeps its floating dtype."""
+        if not 0 <= latent < self.config.m:
+            raise ValueError(f"latent {latent} does not exist; latents are 0 … {self.config.m - 1}")
+        x = np.asarray(x)
+        batch = self._checked(np.atleast_2d(x))
+        batch = batch if batch.dtype.kind == "f" else batch.astype(np.float32)
+        strength = np.broadcast_to(np.asarray(s, dtype=batch.dtype), len(batch))[:, None]  # (b, 1)
+        return self.preprocessing.move(batch, strength * self.w_dec[latent]).reshape(x.shape)
+
+    def fingerprint(self) -> str:
+        said = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
+        for name, values in sorted(self.weights().items()):
+            said.update(f"{name} {values.dtype} {values.shape}".encode())
+            said.update(np.ascontiguousarray(values).tobytes())
+        return said.hexdigest()
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Every array that decides what the dictionary does: parameters, center and scale."""
+        held = {name: values.detach().numpy() for name, values in self.named_parameters()}
+        return held | {"center": self.preprocessing.center.numpy(), "scale": self.preprocessing.scale.numpy()}
+
+    def loss(self, x: Scaled, dead: Tensor) -> Loss:
+        """Squared error over the batch's variance, plus aux_coef · AuxK where latents are dead.
+
+        AuxK: the aux_k dead latents with the largest pre-activations reconstruct what the others left over.
+
+        x : (b, d)
+        dead : (m,) bool
+        """
+        centered = x - self.bias  # (b, d)
+        with torch.no_grad():
+            pre = self._pre(x)  # (b, m)
+            indices = pre.topk(self.config.k).indices  # (b, k)
+        values = kernels.pick(pre, indices, centered, self.encoder, self.encoder_bias).relu()
+        error = x - self._decode(indices, values)  # (b, d)
+        variance = (x - x.mean(0)).square().sum().clamp_min(1e-12)
+        total = error.square().sum() / variance
+        aux_k = min(self.config.aux_k or 0, int(dead.sum()))
+        if aux_k and self.config.aux_coef:
+            with torch.no_grad():
+                candidates = dead.nonzero()[:, 0]
+                aux = candidates[pre[:, candidates].topk(aux_k).indices]  # (b, aux_k)
+                left = error.detach()
+            a = kernels.pick(pre, aux, centered, self.encoder, self.encoder_bias).relu()
+            missed = (left - kernels.decode(aux, a, self.decoder)).square().sum()
+            total = total + self.config.aux_coef * missed / left.square().sum().clamp_min(1e-12)
+        return Loss(total, indices, values.detach())
+
+    @torch.no_grad()
+    def project_gradient(self) -> None:
+        """Remove from the decoder's gradient what only changes the length of its rows."""
+        grad = self.decoder.grad
+        if grad is not None:
+            grad -= (grad * self.decoder).sum(1, keepdim=True) * self.decoder  # (m, 1) * (m, d)
+
+    @torch.no_grad()
+    def renormalize(self) -> None:
+        """Unit decoder rows, after every step."""
+        self.decoder.div_(self.decoder.norm(dim=1, keepdim=True).clamp_min(1e-12))
+
+    def _pre(self, x: Scaled) -> Tensor:
+        return torch.addmm(self.encoder_bias, x - self.bias, self.encoder.T)  # (b, d) @ (d, m) -> (b, m)
+
+    def _decode(self, indices: Tensor, values: Tensor) -> Tensor:
+        return kernels.decode(indices, values, self.decoder) + self.bias  # (b, k), (m, d) -> (b, d)
+
+    def _checked(self, x: np.ndarray) -> np.ndarray:
+        x = np.asarray(x)
+        if x.ndim != 2 or x.shape[1] != self.config.d:
+            raise ValueError(f"the dictionary takes rows of {self.config.d} dimensions, got shape {x.shape}")
+        bad = first_not_finite(np.arange(len(x)), x)
+        if bad is not None:
+            raise ValueError(f"row {bad} of the embedding holds NaN or infinity")
+        return x
+
+
+KINDS = {"topk": TopK}

@@ -1,0 +1,110 @@
+"""How is a dictionary kept? As config.json and weights.safetensors in a directory; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .config import DictionaryConfig
+from .dictionaries import KINDS, TopK
+from .preprocess import Preprocessing
+
+FORMAT = 1
+
+
+def save(dictionary: TopK, directory: str | os.PathLike[str]) -> Path:
+    """Write ``config.json`` (format, config, fingerprint) and ``weights.safetensors``; returns the directory.
+
+    Written to ``<directory>.partial`` and renamed. ``ValueError`` where the directory is not empty.
+    """
+    from safetensors.numpy import save_file
+
+    target = Path(directory)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists already; remove it or choose another directory")
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    weights = {name: np.ascontiguousarray(values) for name, values in dictionary.weights().items()}
+    save_file(weights, partial / "weights.safetensors")
+    config = dictionary.config.to_dict()
+    described = {"format": FORMAT, "config": config, "fingerprint": dictionary.fingerprint()}
+    (partial / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+    os.replace(partial, target)
+    return target
+
+
+def load(directory: str | os.PathLike[str]) -> TopK:
+    """Read what `save` wrote. ``ValueError`` names the file and the key that is missing, unfit or changed."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    config_path, weights_path = Path(directory) / "config.json", Path(directory) / "weights.safetensors"
+    for path in (config_path, weights_path):
+        if not path.is_file():
+            raise ValueError(f"{path} is missing")
+    described = _described(config_path)
+    try:
+        config = DictionaryConfig.from_dict(described["config"])
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{config_path}: key 'config': {error}") from error
+    try:
+        weights = load_file(weights_path)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise ValueError(f"{weights_path} cannot be read: {error}") from error
+
+    m, d = config.m, config.d
+    shapes: dict[str, tuple[int, ...]] = {
+        "encoder": (m, d),
+        "encoder_bias": (m,),
+        "decoder": (m, d),
+        "bias": (d,),
+    }
+    shapes |= {"center": (d,), "scale": (d,)}
+    unknown = sorted(set(weights) - set(shapes))
+    if unknown:
+        raise ValueError(f"{weights_path}: unknown key {unknown[0]!r}")
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise ValueError(f"{weights_path}: key {name!r} is missing")
+        held = weights[name]
+        if held.shape != shape or held.dtype != np.float32:
+            seen = f"{held.dtype} {held.shape}"
+            raise ValueError(f"{weights_path}: key {name!r} must be float32 {shape}, got {seen}")
+
+    tensors = {name: torch.from_numpy(held) for name, held in weights.items()}
+    try:
+        preprocessing = Preprocessing(tensors.pop("center"), tensors.pop("scale"), config.scaling)
+    except ValueError as error:
+        raise ValueError(f"{weights_path}: keys 'center', 'scale': {error}") from error
+    dictionary = KINDS[config.kind](config, preprocessing)
+    dictionary.load_state_dict(tensors)
+    dictionary.requires_grad_(False)
+    if dictionary.fingerprint() != described["fingerprint"]:
+        raise ValueError(
+            f"{config_path}: key 'fingerprint' does not fit {weights_path.name}: one was changed"
+        )
+    return dictionary
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        described = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(described, dict):
+        raise ValueError(f"{path} must hold a JSON object")
+    for key in ("format", "config", "fingerprint"):
+        if key not in described:
+            raise ValueError(f"{path}: key {key!r} is missing")
+    if described["format"] != FORMAT:
+        raise ValueError(f"{path}: key 'format' is {described['format']!r}; this version reads {FORMAT}")
+    if not isinstance(described["config"], dict):
+        raise ValueError(f"{path}: key 'config' must be an object")
+    return described

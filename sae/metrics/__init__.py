@@ -1,0 +1,1 @@
+"""How good is a dictionary? One file a family of measures."""

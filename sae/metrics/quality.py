@@ -1,0 +1,67 @@
+"""How well does a dictionary reconstruct rows that it has not seen, and how often do its latents fire?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..rows import Rows, blocks, chosen_rows
+
+if TYPE_CHECKING:
+    from ..dictionaries import Dictionary
+
+MANY_ROWS = 1_000_000  # from here on, dead is a rate below DEAD_RATE, not never
+DEAD_RATE = 1e-5
+DENSE_RATE = 0.5
+
+
+def quality(
+    dictionary: Dictionary, x: Rows, rows: np.ndarray | None = None, block_rows: int = 8192
+) -> dict[str, float]:
+    """Measure a dictionary on ``rows`` of x (n, d), streaming.
+
+    Returns
+    -------
+    n : rows measured
+    fvu : Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ the mean of these rows, in the embedding's space; NaN for a single row
+    fvu_scaled : the same in preprocessed space, which training minimizes; differs under scaling ``dimension``
+    cosine : mean cosine of x − center and x̂ − center
+    l0 : mean number of active latents
+    dead_share : share of latents that fire on none of these rows; from 10⁶ rows on, on less than 1e-5 of them
+    dense_share : share of latents that fire on more than half of these rows
+    """
+    rows, d = chosen_rows(x, rows), x.shape[1]
+    center = dictionary.preprocessing.center.double().numpy()
+    scale = dictionary.preprocessing.scale.double().numpy()
+    errors, squares, sums = np.zeros(d), np.zeros(d), np.zeros(d)  # per dimension, about the center
+    cosines = 0.0
+    fired = torch.zeros(dictionary.config.m, dtype=torch.int64)
+    for _, values in blocks(x, rows, block_rows):
+        codes = dictionary.encode(values)
+        about = values - center  # (b, d) float64
+        decoded = dictionary.decode(codes) - center
+        errors += ((about - decoded) ** 2).sum(0)
+        squares += (about**2).sum(0)
+        sums += about.sum(0)
+        norms = np.linalg.norm(about, axis=1) * np.linalg.norm(decoded, axis=1)  # (b,)
+        cosines += float(((about * decoded).sum(1) / np.maximum(norms, 1e-30)).sum())
+        active = torch.from_numpy(codes.indices[codes.values > 0])
+        fired += torch.bincount(active, minlength=dictionary.config.m)
+    n = len(rows)
+    variances = squares - sums**2 / n  # (d,) times n
+    dead = fired < DEAD_RATE * n if n >= MANY_ROWS else fired == 0
+    return {
+        "n": n,
+        "fvu": _ratio(errors.sum(), variances.sum()),
+        "fvu_scaled": _ratio((errors / scale**2).sum(), (variances / scale**2).sum()),
+        "cosine": cosines / n,
+        "l0": float(fired.sum()) / n,
+        "dead_share": float(dead.float().mean()),
+        "dense_share": float((fired > DENSE_RATE * n).float().mean()),
+    }
+
+
+def _ratio(errors: float, variances: float) -> float:
+    return float(errors / variances) if variances > 0 else float("nan")
