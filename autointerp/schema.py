@@ -119,7 +119,7 @@ class Contrast:
     against: str
     n_active: int
     n_silent: int
-    up: tuple[FeatureShift, ...]
+    up: tuple[FeatureShift, ...]  # above the null, strongest first
     down: tuple[FeatureShift, ...]
     null: float
 
@@ -229,34 +229,45 @@ class Answer:
         return cls((None,) * n, (reason,) * n, prompt)
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One judged item; ``answer is None`` iff ``failure`` is set. A row of trials.parquet."""
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """The judged items of one label, as columns of equal length ``q``; rows of trials.parquet.
+
+    control : '' for the label itself, ``shuffled`` (a label of another family), ``ceiling`` (no label)
+    answers : (q,) float, NaN exactly where ``failures`` says why
+    """
 
     latent: int
     explainer: str
     label_id: str
     scorer: str
     judge: str
-    control: str  # '' for the label itself, 'shuffled', 'ceiling'
+    control: str
     replicate: int
-    row: int
-    item_id: str
-    group: str
-    kind: str  # 'positive' or the negative kind
-    activation: float
-    answer: float | None
-    failure: str | None
-    prompt: str
+    rows: np.ndarray  # (q,) int64
+    groups: np.ndarray  # (q,) str, '' without a group key
+    kinds: np.ndarray  # (q,) str, 'positive' or the negative kind
+    activations: np.ndarray  # (q,) float32
+    answers: np.ndarray
+    failures: np.ndarray  # (q,) str, '' where answered
+    prompts: np.ndarray  # (q,) str, key of the request, '' for judges without a model
 
     def __post_init__(self) -> None:
-        if (self.answer is None) == (self.failure is None):
+        if not np.array_equal(np.isnan(self.answers), self.failures != ""):
             raise ValueError("a trial has an answer or a failure, exactly one of them")
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(q,) bool."""
+        return self.kinds == POSITIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One number about one label, as in scores.csv. ``value is None`` iff ``reason`` is set."""
+    """One number about one label, as in scores.csv. Where ``value`` is None, ``reason`` says why.
+
+    A value may carry a reason too: ``low_n`` marks fewer than 20 positives.
+    """
 
     latent: int
     explainer: str

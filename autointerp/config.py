@@ -1,0 +1,129 @@
+"""What can a user choose? RunConfig: one field an option, the same names in TOML, on the command line and in Python."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from autointerp.errors import UserError, unknown_name
+
+SCORERS = ("detection", "signature")
+CONTROLS = ("shuffled", "ceiling")
+# What decides items, latents and splits; together with the data it names the run. The rest may change within a run.
+IDENTITY = (
+    "embedding", "pca", "layer", "matrix", "gene_symbols", "group", "category", "control", "control_group",
+    "dictionary", "activations", "latents", "k", "scaling", "seed",
+)  # fmt: skip
+
+
+class RunConfig(BaseModel):
+    """All options of a run. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Path = Field(description="AnnData file: .h5ad or .zarr")
+    embedding: str = Field("pca", description="obsm key, .npy file (n, d), or pca (fitted on explain cells)")
+    pca: int = Field(50, ge=2, description="components of --embedding pca")
+    layer: str | None = Field(None, description="layer to read in place of X")
+    matrix: Literal["auto", "counts", "lognorm", "scaled"] = Field("auto", description="what the matrix holds")
+    gene_symbols: str | None = Field(None, description="var column with gene symbols")
+    group: str | None = Field(None, description="obs column that cuts the splits: donor, batch, plate")
+    category: str | None = Field(None, description="obs column for same_category negatives; withheld from prompts")
+    control: str | None = Field(None, description="COLUMN=VALUE of control rows, e.g. treatment=DMSO")
+    control_group: str | None = Field(None, description="obs column that cuts the control rows")
+    backed: bool | None = Field(None, description="read the matrix from disk; by default above 2 GiB")
+    dictionary: str = Field("topk", description="topk, or the folder of a saved dictionary")
+    activations: str | None = Field(None, description="your own activations: obsm key or .npz, in place of a dictionary")
+    latents: int | Literal["auto"] = Field("auto", description="size of the dictionary")
+    k: int | Literal["auto"] = Field("auto", description="greatest number of active latents per item")
+    scaling: Literal["global", "dimension", "none"] = Field("global", description="how embeddings are scaled")
+    explainer: tuple[str, ...] = Field((), description="markers, one_shot or file:labels.csv; several stand side by side")
+    model: str | None = Field(None, description="labeling model, PROVIDER/NAME; none: no language model is asked")
+    judge: str | None = Field(None, description="judging model, or signature (a rule, no model)")
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint of both models")
+    endpoint_name: str | None = Field(None, description="name of the endpoint in the ledger, in place of its URL")
+    allow_unpriced: bool = Field(False, description="go on where a model's price is unknown")
+    scorers: tuple[str, ...] = Field(SCORERS, description=f"of {', '.join(SCORERS)}")
+    controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}")
+    max_latents: int | None = Field(None, ge=1, description="label a seeded sample of so many latents")
+    concurrency: int = Field(16, ge=1, description="requests in flight at most")
+    threads: int = Field(2, ge=1, description="CPU threads; part of what fixes the bytes of a result")
+    seed: int = Field(0, ge=0, description="seed of everything that is drawn")
+    out: Path | None = Field(None, description="run directory; by default runs/<data>-<hash>")
+
+    @field_validator("latents", "k", mode="before")
+    @classmethod
+    def _whole_or_auto(cls, value: Any) -> Any:
+        if value != "auto" and (not str(value).lstrip("-").isdigit() or int(value) < 1):
+            raise ValueError(f"must be 'auto' or a whole number above 0, got {value!r}")
+        return value if value == "auto" else int(value)
+
+    @field_validator("scorers")
+    @classmethod
+    def _known_scorers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known("scorer", value, SCORERS)
+
+    @field_validator("controls")
+    @classmethod
+    def _known_controls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known("control", value, CONTROLS)
+
+    @property
+    def explainers(self) -> tuple[str, ...]:
+        """As asked for; by default ``one_shot`` with a model and ``markers`` without."""
+        return self.explainer or (("one_shot",) if self.model else ("markers",))
+
+    @property
+    def judge_name(self) -> str:
+        """As asked for; by default the labeling model, and without one the ``signature`` rule."""
+        return self.judge or self.model or "signature"
+
+    def identity(self, data_fingerprint: str) -> str:
+        """8 hex digits of the data and of all that decides items, latents and splits."""
+        said = json.dumps([data_fingerprint, {name: str(getattr(self, name)) for name in IDENTITY}])
+        return hashlib.sha256(said.encode()).hexdigest()[:8]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+def _known(what: str, value: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if name not in known:
+            raise ValueError(f"no {what} {name!r}; known are {', '.join(known)}")
+    return value
+
+
+def make_config(options: dict[str, Any], file: Path | None = None) -> RunConfig:
+    """Options over a TOML file over the defaults. Options that are None or empty count as not given.
+
+    Raises
+    ------
+    UserError
+        One line that names the option, the value seen and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"No such file: {file}. Pass --config with a TOML file.") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{file} is not valid TOML: {error}.") from error
+        unknown = sorted(set(values) - set(RunConfig.model_fields))
+        if unknown:
+            raise unknown_name(f"{file} has no option", unknown[0], RunConfig.model_fields)
+    values |= {name: value for name, value in options.items() if value not in (None, (), [])}
+    try:
+        return RunConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "options"
+        message = first["msg"].removeprefix("Value error, ")
+        seen = "" if first["type"] in ("missing", "value_error") else f", got {first['input']!r}"
+        raise UserError(f"{option}: {message}{seen}.") from error

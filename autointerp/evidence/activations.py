@@ -1,0 +1,97 @@
+"""Which latents fire on which items, and how strongly? Sparse both ways, never dense."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from autointerp.errors import UserError
+
+
+class Activations:
+    """Latent activations (n, m): CSR by item and CSC by latent. Active is > 0, silent is exactly 0.
+
+    Parameters
+    ----------
+    csr : (n, m) CSR float32 without stored zeros, indices sorted; its arrays may be memory-mapped
+    """
+
+    def __init__(self, csr: sparse.csr_matrix):
+        if len(csr.data) and not (np.isfinite(csr.data).all() and csr.data.min() > 0):
+            raise UserError("Activations must be finite and >= 0, with zeros left out of the sparse matrix.")
+        self.csr = csr
+        self.csc = csr.tocsc()
+        self.shape: tuple[int, int] = csr.shape
+
+    @classmethod
+    def open(cls, directory: Path) -> Activations:
+        """Memory-map what ``sae.encode_to_disk`` wrote: indptr.npy, indices.npy, values.npy, meta.json."""
+        import json
+
+        meta = json.loads((directory / "meta.json").read_text())
+        indptr, indices, values = (
+            np.load(directory / f"{name}.npy", mmap_mode="r") for name in ("indptr", "indices", "values")
+        )
+        return cls(sparse.csr_matrix((values, indices, indptr), shape=(meta["n"], meta["m"]), copy=False))
+
+    @classmethod
+    def from_matrix(cls, matrix: object, n_items: int, source: str) -> Activations:
+        """From a user's array or sparse matrix (n, m)."""
+        csr = sparse.csr_matrix(matrix, dtype=np.float32)
+        if csr.shape[0] != n_items:
+            raise UserError(f"Activations {source!r} have {csr.shape[0]} rows, but there are {n_items} items.")
+        if not np.isfinite(csr.data).all():
+            raise UserError(f"Activations {source!r} hold NaN or infinite values. Encode these items again.")
+        if len(csr.data) and csr.data.min() < 0:
+            raise UserError(
+                f"Activations {source!r} fall below zero (minimum {csr.data.min():.3g}). "
+                "Split signed codes into a positive and a negative latent each."
+            )
+        csr.eliminate_zeros()
+        csr.sort_indices()
+        return cls(csr)
+
+    def fingerprint(self) -> str:
+        """sha256 of the sparse arrays."""
+        digest = hashlib.sha256(str(self.shape).encode())
+        for part in (self.csr.indptr, self.csr.indices, self.csr.data):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+    def latent(self, latent: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows on which it fires, rising, and its values there, both (e,)."""
+        start, stop = self.csc.indptr[latent], self.csc.indptr[latent + 1]
+        return self.csc.indices[start:stop].astype(np.int64), self.csc.data[start:stop]
+
+    def n_active(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """(m,) how many of the rows (default: all) each latent fires on."""
+        part = self.csr if rows is None else self.csr[rows]
+        return np.bincount(part.indices, minlength=self.shape[1])
+
+    def binary(self, rows: np.ndarray) -> sparse.csr_matrix:
+        """(len(rows), m) CSR float32 of ones where active."""
+        part = self.csr[rows]
+        return sparse.csr_matrix((np.ones_like(part.data), part.indices, part.indptr), shape=part.shape)
+
+
+def read_activations(source: str, n_items: int) -> Activations:
+    """From ``FILE.npz``: scipy's ``save_npz``, or arrays ``indptr, indices, values, shape``."""
+    path = Path(source)
+    if not path.exists():
+        raise UserError(f"No such file: {path}. Pass --activations with an .npz file or an obsm key.")
+    with np.load(path, allow_pickle=False) as stored:
+        names = set(stored.files)
+        if {"indptr", "indices", "shape"} <= names and names & {"data", "values"}:
+            values = stored["data"] if "data" in names else stored["values"]
+            matrix = sparse.csr_matrix((values, stored["indices"], stored["indptr"]), shape=tuple(stored["shape"]))
+        elif "activations" in names:
+            matrix = stored["activations"]
+        else:
+            raise UserError(
+                f"{path} holds {sorted(names)}; expected a CSR matrix (scipy.sparse.save_npz) "
+                "or one array called 'activations'."
+            )
+    return Activations.from_matrix(matrix, n_items, source)

@@ -1,0 +1,150 @@
+"""Which items stand for a latent in each split? Quantile positives and verified silent items of recorded kinds."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import numpy as np
+
+from autointerp.evidence.activations import Activations
+from autointerp.evidence.neighbours import nearest_silent
+from autointerp.evidence.splits import Split
+from autointerp.schema import POSITIVE, Examples, ExampleSet
+
+MIN_EXPLAIN, MIN_TEST, MAX_FIRING_RATE = 20, 10, 0.5
+QUANTILES, EXPLAIN_POSITIVES = 10, 40
+TEST_POSITIVES, LEAST_PER_STRATUM = 50, 3
+RANDOM_NEGATIVES, OTHER_NEGATIVES = 50, 15
+
+
+def why_not_explainable(n_explain_active: int, n_test_active: int, firing_rate: float) -> str:
+    """The reason, or '' where a latent can be labeled and scored (protocols, section 2)."""
+    if n_explain_active + n_test_active == 0:
+        return "dead: fires on no explain or test item"
+    if n_explain_active < MIN_EXPLAIN:
+        return f"fires on {n_explain_active} explain items, fewer than {MIN_EXPLAIN}"
+    if n_test_active < MIN_TEST:
+        return f"fires on {n_test_active} test items, fewer than {MIN_TEST}"
+    if firing_rate > MAX_FIRING_RATE:
+        return f"fires on {firing_rate:.0%} of items, more than half"
+    return ""
+
+
+class ExampleSampler:
+    """Draws the ExampleSet of any latent; the draw depends on (seed, latent) alone, never on order.
+
+    Parameters
+    ----------
+    embeddings : (n, d), for ``neighbour`` negatives
+    partners : (m, p) latents by falling co-activation Jaccard, −1 for none, for ``co_firing`` negatives
+    categories : (n,) str or None, for ``same_category`` negatives
+    groups : (n,) str or None
+    """
+
+    def __init__(
+        self,
+        activations: Activations,
+        split: Split,
+        embeddings: np.ndarray,
+        partners: np.ndarray,
+        seed: int,
+        categories: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ):
+        self.activations, self.split, self.embeddings = activations, split, embeddings
+        self.partners, self.seed, self.categories, self.groups = partners, seed, categories, groups
+        self._rows = {name: split.rows(name) for name in ("explain", "develop", "test")}
+
+    def sample(self, latent: int) -> ExampleSet:
+        """Explain: 4 of each of 10 quantiles. Develop and test: up to 50 in strata, all negative kinds."""
+        rows, values = self.activations.latent(latent)
+        parts = {}
+        for name in ("explain", "develop", "test"):
+            rng = np.random.default_rng([self.seed, latent, crc32(f"examples:{name}".encode())])
+            parts[name] = self._examples(latent, rows, values, name, rng)
+        groups = {}
+        if self.groups is not None and self.split.mode != "item":
+            groups = {name: self.groups[part.rows] for name, part in parts.items()}
+        return ExampleSet(
+            latent, parts["explain"], parts["develop"], parts["test"], self.split.mode, self.split.hash, groups
+        )
+
+    def _examples(
+        self, latent: int, active_rows: np.ndarray, values: np.ndarray, name: str, rng: np.random.Generator
+    ) -> Examples:
+        split_rows = self._rows[name]
+        inside = self.split.assignment[active_rows] == self.split.assignment[split_rows[0]]
+        active, strength = active_rows[inside], values[inside]
+        if name == "explain":
+            chosen, strata = draw_strata(strength, EXPLAIN_POSITIVES, QUANTILES, rng)
+        else:
+            n_strata = max(1, min(QUANTILES, len(active) // LEAST_PER_STRATUM))
+            chosen, strata = draw_strata(strength, TEST_POSITIVES, n_strata, rng)
+        silent = np.setdiff1d(split_rows, active, assume_unique=True)
+        negatives = self._negatives(latent, active[chosen], silent, name, rng)
+        rows = np.concatenate([active[chosen], *negatives.values()])
+        kinds = np.concatenate(
+            [np.full(len(chosen), POSITIVE), *(np.full(len(r), kind) for kind, r in negatives.items())]
+        )
+        n_silent = len(rows) - len(chosen)
+        return Examples(
+            rows=rows.astype(np.int64),
+            activations=np.concatenate([strength[chosen], np.zeros(n_silent, dtype=np.float32)]),
+            kinds=kinds.astype("U16"),
+            strata=np.concatenate([strata, np.full(n_silent, -1)]).astype(np.int16),
+        )
+
+    def _negatives(
+        self, latent: int, positives: np.ndarray, silent: np.ndarray, name: str, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Distinct silent rows of each kind; ``random`` is drawn first, so that it is a fair sample."""
+        wanted = min(RANDOM_NEGATIVES, max(30, len(positives)))
+        found = {"random": np.sort(rng.choice(silent, min(wanted, len(silent)), replace=False))}
+        left = np.setdiff1d(silent, found["random"], assume_unique=True)
+        if name == "explain":  # entry i is the look-alike of positive i
+            found["neighbour"] = nearest_silent(self.embeddings, positives, left, len(positives), rng)
+        else:
+            dealt = rng.permutation(positives)
+            found["neighbour"] = nearest_silent(self.embeddings, dealt, left, OTHER_NEGATIVES, rng)
+        left = np.setdiff1d(left, found["neighbour"], assume_unique=True)
+        found["co_firing"] = self._co_firing(latent, left, rng)
+        left = np.setdiff1d(left, found["co_firing"], assume_unique=True)
+        if self.categories is not None and len(positives):
+            names, counts = np.unique(self.categories[positives], return_counts=True)
+            same = left[self.categories[left] == names[np.argmax(counts)]]
+            found["same_category"] = np.sort(rng.choice(same, min(OTHER_NEGATIVES, len(same)), replace=False))
+        return found
+
+    def _co_firing(self, latent: int, silent: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Silent here, active for the partner of highest Jaccard; the next partner where that one runs out."""
+        found = np.empty(0, dtype=np.int64)
+        for partner in self.partners[latent]:
+            if partner < 0 or len(found) >= OTHER_NEGATIVES:
+                break
+            here = np.setdiff1d(np.intersect1d(self.activations.latent(int(partner))[0], silent), found)
+            take = min(OTHER_NEGATIVES - len(found), len(here))
+            found = np.concatenate([found, np.sort(rng.choice(here, take, replace=False))])
+        return found
+
+
+def draw_strata(
+    values: np.ndarray, count: int, n_strata: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw ``count`` of the values evenly over ``n_strata`` equal-count quantile bins.
+
+    Returns
+    -------
+    positions (≤ count,) rising by strength, and the stratum of each (0 weakest). All values where there are no more
+    than ``count``.
+    """
+    order = np.lexsort((np.arange(len(values)), values))
+    bins = np.array_split(order, n_strata)
+    quota = [count // n_strata + (i < count % n_strata) for i in range(n_strata)]
+    drawn, strata = [], []
+    for stratum, (members, take) in enumerate(zip(bins, quota, strict=True)):
+        kept = members
+        if len(values) > count:
+            kept = members[np.sort(rng.choice(len(members), min(take, len(members)), replace=False))]
+        drawn.append(kept)
+        strata.append(np.full(len(kept), stratum))
+    return np.concatenate(drawn).astype(np.int64), np.concatenate(strata)

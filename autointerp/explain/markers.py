@@ -1,0 +1,50 @@
+"""What can be said without a language model? The features that shift most between active and silent items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autointerp.schema import Evidence, Failure, KeyFeature, Label
+
+UP, DOWN = 20, 10
+TITLE_FEATURES = 5
+
+
+class Markers:
+    """Label = the 20 most raised and 10 most lowered features of the contrast against all silent items.
+
+    Only features above the contrast's null; with none raised or lowered it abstains. ``confidence`` says how far the
+    strongest shift stands above chance: 1 − null/|shift|.
+    """
+
+    name = "markers"
+    needs_model = False
+
+    async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
+        contrast = evidence.contrasts[0]
+        up, down = contrast.up[:UP], contrast.down[:DOWN]
+        noun, feature = evidence.noun, evidence.feature_noun
+        if not up and not down:
+            return Label(
+                evidence.latent, self.name, "", f"No {feature} shifts more than by chance.", "unknown", 0.0, (), True
+            )
+        features = tuple(KeyFeature(f.name, "up") for f in up) + tuple(KeyFeature(f.name, "down") for f in down)
+        if up:
+            title = ", ".join(f.name for f in up[:TITLE_FEATURES]) + " high"
+        else:
+            title = ", ".join(f.name for f in down[:TITLE_FEATURES]) + " low"
+        said = []
+        if up:
+            said.append(f"more {', '.join(f.name for f in up[:10])}")
+        if down:
+            said.append(f"less {', '.join(f.name for f in down[:10])}")
+        strongest = max(abs(f.shift) for f in (*up, *down))
+        return Label(
+            latent=evidence.latent,
+            explainer=self.name,
+            title=title,
+            description=f"{noun.capitalize()}s with {' and '.join(said)} than silent {noun}s.",
+            kind="unknown",
+            confidence=round(1 - contrast.null / strongest, 4),
+            key_features=features,
+        )

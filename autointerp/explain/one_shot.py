@@ -1,0 +1,102 @@
+"""What does a language model say of a latent, asked once with all the evidence?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from autointerp.llm.client import LLM
+from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label, LabelKind
+from autointerp.templates import render
+
+SHOWN, SILENT = 20, 10  # cards a prompt holds, so that it stays near 6,000 tokens
+MAX_TOKENS = 4000
+TITLE_WORDS = 10
+
+
+class FeatureReply(BaseModel):
+    """One feature as the model names it."""
+
+    name: str
+    direction: Literal["up", "down"]
+
+
+class LabelReply(BaseModel):
+    """The reply that ``explain/one_shot.j2`` asks for."""
+
+    reasoning: str = ""
+    title: str
+    description: str
+    kind: LabelKind = "unknown"
+    confidence: float = Field(ge=0, le=1)
+    abstained: bool = False
+    key_features: list[FeatureReply] = []
+
+
+class OneShot:
+    """One request a latent. A reply that cannot be read twice is a Failure, never a label."""
+
+    name = "one_shot"
+    needs_model = True
+
+    async def explain(self, evidence: Evidence, llm: LLM) -> Label | Failure:
+        answered = await llm.ask_for(
+            llm.request(self.prompt(evidence), max_tokens=MAX_TOKENS, temperature=0.0), LabelReply, reask_message
+        )
+        if isinstance(answered, Failure):
+            return answered
+        reply, keys = answered.value, answered.keys
+        return to_label(reply, evidence.latent, self.name, llm.model, keys)
+
+    def prompt(self, evidence: Evidence) -> str:
+        """The evidence in words: spread over strength where there is more than a prompt holds."""
+        shown = spread(len(evidence.shown), SHOWN)
+        paired = [i for i in shown if i < len(evidence.look_alikes)]
+        return render(
+            "explain/one_shot.j2",
+            noun=evidence.noun,
+            feature_noun=evidence.feature_noun,
+            firing_rate=evidence.firing_rate,
+            n_active=evidence.n_active,
+            n_explain=evidence.n_explain,
+            contrasts=evidence.contrasts,
+            shown=[evidence.shown[i] for i in shown],
+            look_alikes=[evidence.look_alikes[i] for i in paired],
+            silent=[evidence.silent[i] for i in spread(len(evidence.silent), SILENT)],
+            covariates=evidence.covariates,
+            kinds=LABEL_KINDS,
+        )
+
+
+def reask_message(problem: str) -> str:
+    """What a model is told whose reply could not be read."""
+    return render("shared/reask.j2", problem=problem)
+
+
+def spread(n: int, most: int) -> list[int]:
+    """Up to ``most`` of the places 0 … n−1, evenly, first and last among them."""
+    if n <= most:
+        return list(range(n))
+    return [round(i * (n - 1) / (most - 1)) for i in range(most)]
+
+
+def to_label(reply: LabelReply, latent: int, explainer: str, model: str, keys: tuple[str, ...]) -> Label:
+    """The label that a reply means; a title of more than 10 words is cut there, and the description keeps it whole."""
+    words = reply.title.split()
+    title, description = " ".join(words[:TITLE_WORDS]), reply.description.strip()
+    if len(words) > TITLE_WORDS:
+        description = f"{reply.title.strip()}. {description}"
+    named = {f.name.strip(): f.direction for f in reply.key_features if f.name.strip()}
+    return Label(
+        latent=latent,
+        explainer=explainer,
+        title=title,
+        description=description,
+        kind=reply.kind,
+        confidence=reply.confidence,
+        key_features=tuple(KeyFeature(name, direction) for name, direction in named.items()),
+        abstained=reply.abstained or not title,
+        model=model,
+        history=keys,
+    )

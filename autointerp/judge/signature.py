@@ -1,0 +1,98 @@
+"""Do a label's key features alone tell active items from silent ones? A rule judge; no language model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from autointerp.corpus.base import Corpus
+from autointerp.schema import Answer, Examples, KeyFeature, Label, Question
+
+LEAST_SLOPE = 0.05  # the order of scores is always kept: a judge must not learn on develop to read a label backwards
+LEAST_DEVELOP_POSITIVES = 10
+RIDGE = 1e-3
+
+
+class Signatures:
+    """Signed mean z-score of a label's key features, per item; means and deviations are those of explain."""
+
+    def __init__(self, corpus: Corpus):
+        self._corpus = corpus
+        self._index = {str(name): i for i, name in enumerate(corpus.feature_names)}
+        self._mean, self._sd = corpus.feature_moments()
+
+    def scores(self, features: Sequence[KeyFeature], rows: np.ndarray) -> np.ndarray | None:
+        """(len(rows),) mean over measured features f of sign(f)·(x_f − μ_f)/σ_f; None where none is measured.
+
+        ``features`` up count +1, down −1; features that never vary on explain are left out.
+        """
+        signed = {self._index[f.name]: (1.0 if f.direction == "up" else -1.0) for f in features if f.name in self._index}
+        columns = np.array([c for c in signed if self._sd[c] > 0], dtype=np.int64)
+        if len(columns) == 0:
+            return None
+        weight = np.zeros(len(self._mean), dtype=np.float64)
+        weight[columns] = np.array([signed[c] for c in columns]) / self._sd[columns] / len(columns)
+        return self._corpus.features(rows) @ weight - self._mean @ weight
+
+
+class SignatureJudge:
+    """P = 100·logistic(a + b·score), a and b ≥ 0.05 fitted per latent on develop items with balanced class weights.
+
+    Under 10 develop positives the fit is pooled over the latents that have more.
+
+    Parameters
+    ----------
+    develop : Examples of each latent's develop split (never test)
+    labels : the labels whose own fits make up the pooled one
+    """
+
+    name = "signature"
+    batch_size = None
+
+    def __init__(self, corpus: Corpus, develop: Mapping[int, Examples], labels: Sequence[Label]):
+        self._signatures = Signatures(corpus)
+        self._develop = develop
+        fits = [
+            self._fit(label, develop[label.latent])
+            for label in labels
+            if label.latent in develop and _enough(develop[label.latent])
+        ]
+        pooled = [fit for fit in fits if fit is not None]
+        self._pooled = tuple(np.median(np.array(pooled), axis=0)) if pooled else (0.0, 1.0)
+
+    async def answer(self, question: Question) -> Answer:
+        scores = self._signatures.scores(question.label.key_features, question.rows)
+        if scores is None:
+            return Answer.failed(len(question.rows), "no key feature of the label is measured")
+        examples = self._develop[question.latent]
+        fit = self._fit(question.label, examples) if _enough(examples) else None
+        a, b = fit if fit is not None else self._pooled
+        values = 100 * expit(a + b * scores)
+        return Answer(tuple(float(v) for v in values), (None,) * len(values))
+
+    def _fit(self, label: Label, examples: Examples) -> tuple[float, float] | None:
+        scores = self._signatures.scores(label.key_features, examples.rows)
+        return None if scores is None else fit_logistic(scores, examples.truth)
+
+
+def _enough(examples: Examples) -> bool:
+    positives = int(examples.truth.sum())
+    return positives >= LEAST_DEVELOP_POSITIVES and positives < len(examples)
+
+
+def fit_logistic(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """(a, b) of logistic(a + b·score) with both classes weighing the same, a light ridge on b, and b ≥ 0.05."""
+    weights = np.where(truth, 0.5 / max(1, truth.sum()), 0.5 / max(1, (~truth).sum()))
+    sign = np.where(truth, 1.0, -1.0)
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = sign * (theta[0] + theta[1] * scores)
+        slope = -weights * sign * expit(-margin)
+        value = weights @ np.logaddexp(0, -margin) + 0.5 * RIDGE * theta[1] ** 2
+        return float(value), np.array([slope.sum(), slope @ scores + RIDGE * theta[1]])
+
+    fit = minimize(loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(-50, 50), (LEAST_SLOPE, 100)])
+    return float(fit.x[0]), float(fit.x[1])

@@ -1,0 +1,103 @@
+"""How do latents get their labels? Every chosen latent goes through every explainer, and its claims are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+
+from autointerp.errors import unknown_name
+from autointerp.explain.base import Explainer
+from autointerp.explain.claims import check_claims
+from autointerp.explain.from_file import FromFile
+from autointerp.explain.markers import Markers
+from autointerp.explain.one_shot import OneShot
+from autointerp.llm.session import Session
+from autointerp.prepare import Prepared
+from autointerp.results.tables import LABEL_COLUMNS, label_row
+from autointerp.schema import Failure, Label
+
+EXPLAINERS: dict[str, Callable[[], Explainer]] = {"markers": Markers, "one_shot": OneShot}
+
+
+class Drain(Protocol):
+    """Runs ``one`` for every job, many at a time; ``broke`` gets the jobs that failed on a bug."""
+
+    async def __call__(
+        self,
+        stage: str,
+        jobs: Sequence[Any],
+        one: Callable[[Any], Awaitable[None]],
+        broke: Callable[[Any, Failure], None],
+        session: Session,
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What explainers said: (explainer, latent) -> a label, or why there is none."""
+
+    outcomes: dict[tuple[str, int], Label | Failure]
+
+    def usable(self, explainer: str) -> list[Label]:
+        """Labels that can be judged, by latent: not failed, not abstained."""
+        found = [o for (name, _), o in sorted(self.outcomes.items()) if name == explainer and isinstance(o, Label)]
+        return [label for label in found if not label.abstained]
+
+
+def make_explainers(names: Sequence[str]) -> dict[str, Explainer]:
+    """By the name under which each stands in the tables.
+
+    Raises
+    ------
+    UserError
+        For a name that is not known, naming those that are.
+    """
+    made: dict[str, Explainer] = {}
+    for name in names:
+        if name.startswith("file:"):
+            explainer: Explainer = FromFile(name.removeprefix("file:"))
+        elif name in EXPLAINERS:
+            explainer = EXPLAINERS[name]()
+        else:
+            raise unknown_name("no explainer", name, [*EXPLAINERS, "file:PATH.csv"], "Pass one with --explainer.")
+        made[explainer.name] = explainer
+    return made
+
+
+async def label_all(
+    prepared: Prepared, explainers: Mapping[str, Explainer], session: Session, drain: Drain
+) -> Labels:
+    """Every explainer's label of every chosen latent, or its failure."""
+    _ = prepared.example_sets, prepared.contrasts  # made once, before the workers start
+    measured = frozenset(map(str, prepared.corpus.feature_names))
+    jobs = [(name, latent) for name in explainers for latent in prepared.chosen]
+    outcomes: dict[tuple[str, int], Label | Failure] = {}
+
+    async def one(job: tuple[str, int]) -> None:
+        name, latent = job
+        explainer = explainers[name]
+        evidence = prepared.evidence(latent, shown=explainer.needs_model)
+        said = await explainer.explain(evidence, session.models.get("label"))
+        if isinstance(said, Label):
+            said = check_claims(said, evidence.contrasts[0], measured)
+        outcomes[job] = said
+
+    await drain("label", jobs, one, outcomes.__setitem__, session)
+    return Labels({job: outcomes[job] for job in jobs})
+
+
+def labels_frame(run_id: str, prepared: Prepared, explainers: Mapping[str, Explainer], labels: Labels) -> pd.DataFrame:
+    """labels.csv: a row for every latent and explainer, also where there is no label."""
+    counts, rates = prepared.activations.n_active(), prepared.firing_rates
+    rows = []
+    for name in explainers:
+        for latent, reason in enumerate(prepared.reasons):
+            outcome: Label | Failure | str = f"not explainable: {reason}"
+            if not reason:
+                outcome = labels.outcomes.get((name, latent), "left out by --max-latents")
+            rate, n_active = float(rates[latent]), int(counts[latent])
+            rows.append(label_row(run_id, prepared.dictionary_name, latent, name, outcome, rate, n_active))
+    return pd.DataFrame(rows, columns=list(LABEL_COLUMNS))

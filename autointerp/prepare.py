@@ -1,0 +1,281 @@
+"""What is ready before anything is labeled? Corpus, split, dictionary, activations, examples and contrasts of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autointerp.config import RunConfig
+from autointerp.corpus.cells import CellCorpus
+from autointerp.errors import UserError
+from autointerp.evidence.activations import Activations, read_activations
+from autointerp.evidence.assemble import assemble
+from autointerp.evidence.coactivation import partners
+from autointerp.evidence.contrast import Contrasts, contrast_all
+from autointerp.evidence.examples import ExampleSampler, why_not_explainable
+from autointerp.evidence.matched import matched_sides
+from autointerp.evidence.splits import Split, split_items
+from autointerp.schema import Evidence, ExampleSet
+
+Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
+CONTRAST_ROWS = 50_000  # contrasts and the ceiling are estimated on at most so many explain rows, drawn with the seed
+
+
+def no_progress(stage: str, done: int, total: int, note: str = "") -> None:
+    """For those who do not watch."""
+
+
+class Prepared:
+    """Everything that follows from config and data alone; each part is made when first asked for, and timed.
+
+    Parameters
+    ----------
+    data : an AnnData in place of ``config.data``
+
+    ``cache`` is the folder for the dictionary and the activations, content-addressed: deletable, rebuilt when needed.
+    """
+
+    def __init__(self, config: RunConfig, progress: Progress = no_progress, data: Any = None):
+        self.config, self.progress, self._data = config, progress, data
+        self.cache = Path("cache")
+        self.timings: dict[str, float] = {}
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+
+    @cached_property
+    def corpus(self) -> CellCorpus:
+        with self.timed("read data"):
+            c = self.config
+            corpus = CellCorpus(
+                c.data if self._data is None else self._data,
+                embedding=c.embedding,
+                pca_components=c.pca,
+                layer=c.layer,
+                matrix=c.matrix,
+                gene_symbols=c.gene_symbols,
+                group=c.group,
+                control=c.control,
+                control_group=c.control_group,
+                category=c.category,
+                backed=c.backed,
+            )
+        return corpus
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the data."""
+        with self.timed("fingerprint data"):
+            return self.corpus.fingerprint()
+
+    @cached_property
+    def split(self) -> Split:
+        corpus = self.corpus
+        split = split_items(len(corpus), corpus.groups, self.config.seed)
+        if split.mode == "item":
+            why = (
+                "No --group given"
+                if self.config.group is None
+                else f"obs[{self.config.group!r}] has one value for all {corpus.noun}s"
+            )
+            self.warnings.append(
+                f"{why}: split by {corpus.noun}, so {corpus.noun}s of one donor or batch can be on both sides "
+                "(split_mode=item)."
+            )
+        if self.config.embedding != "pca" and self.config.activations is None:
+            self.notes.append(
+                f"Embedding {self.config.embedding!r} was computed outside: if all {corpus.noun}s went into its "
+                "fitting, it carries structure of the test split."
+            )
+        with self.timed("fit features"):
+            self.progress("fit features", 0, 1, "gene statistics" + (" and PCA" if corpus._embeddings is None else ""))
+            corpus.fit_on(split.rows("explain"))
+            self.progress("fit features", 1, 1, "")
+        return split
+
+    @cached_property
+    def fitted(self) -> tuple[Any, dict[str, float]]:
+        """The dictionary, and its quality on the rows held back from training ({} where it was brought)."""
+        import torch
+
+        import sae
+
+        torch.set_num_threads(self.config.threads)
+        _ = self.split
+        embeddings = self.corpus.embeddings
+        n, d = embeddings.shape
+        if self.config.dictionary != "topk":
+            return self._brought(Path(self.config.dictionary), d), {}
+        explain = self.split.rows("explain")
+        try:
+            size = sae.default_size(n, d, self.config.latents, self.config.k)
+            wanted = sae.DictionaryConfig(
+                d=d, m=size.m, k=size.k, scaling=self.config.scaling, seed=self.config.seed
+            )
+        except ValueError as error:
+            raise UserError(f"--latents {self.config.latents}, --k {self.config.k}: {error}.") from error
+        self.notes.append(f"Dictionary: {size.reason}")
+        said = json.dumps([self.fingerprint, self._embedding_spec(), self.split.hash, wanted.to_dict(), self.config.threads])
+        folder = self.cache / f"dictionary-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+        figures = folder.with_suffix(".quality.json")
+        if (folder / "config.json").exists() and figures.exists():
+            return sae.load(folder), json.loads(figures.read_text())
+        with self.timed("fit dictionary"):
+            fitted = sae.fit(embeddings, wanted, rows=explain, progress=self._fit_progress)
+        self.cache.mkdir(parents=True, exist_ok=True)
+        figures.write_text(json.dumps(fitted.quality))
+        if not folder.exists():
+            sae.save(fitted.dictionary, folder)
+        return fitted.dictionary, fitted.quality
+
+    @cached_property
+    def activations(self) -> Activations:
+        corpus = self.corpus
+        source = self.config.activations
+        if source is not None:
+            _ = self.split
+            if source.endswith(".npz"):
+                return read_activations(source, len(corpus))
+            return Activations.from_matrix(corpus.obsm(source), len(corpus), source)
+        import sae
+
+        dictionary, _quality = self.fitted
+        said = json.dumps([self.fingerprint, self._embedding_spec(), self.split.hash, dictionary.fingerprint()])
+        folder = self.cache / f"activations-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+        if not (folder / "meta.json").exists():
+            with self.timed("encode"):
+                sae.encode_to_disk(
+                    dictionary,
+                    corpus.embeddings,
+                    folder,
+                    progress=lambda done, total: self.progress("encode", done, total, ""),
+                )
+        with self.timed("open activations"):
+            return Activations.open(folder)
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """(m,) why a latent is not explainable, '' where it is."""
+        explain, test = (self.activations.n_active(self.split.rows(name)) for name in ("explain", "test"))
+        rates = self.firing_rates
+        return [why_not_explainable(int(a), int(b), float(r)) for a, b, r in zip(explain, test, rates, strict=True)]
+
+    @cached_property
+    def firing_rates(self) -> np.ndarray:
+        """(m,) over all items."""
+        return self.activations.n_active() / self.activations.shape[0]
+
+    @cached_property
+    def chosen(self) -> list[int]:
+        """The latents to label: all that are explainable, or a seeded sample of ``max_latents`` of them."""
+        explainable = [latent for latent, reason in enumerate(self.reasons) if not reason]
+        most = self.config.max_latents
+        if most is None or most >= len(explainable):
+            return explainable
+        rng = np.random.default_rng([self.config.seed, 4])
+        return sorted(rng.choice(np.array(explainable), most, replace=False).tolist())
+
+    @cached_property
+    def contrast_rows(self) -> np.ndarray:
+        explain = self.split.rows("explain")
+        if len(explain) <= CONTRAST_ROWS:
+            return explain
+        rng = np.random.default_rng([self.config.seed, 5])
+        return np.sort(rng.choice(explain, CONTRAST_ROWS, replace=False))
+
+    @cached_property
+    def example_sets(self) -> dict[int, ExampleSet]:
+        """Of every chosen latent."""
+        activations, corpus = self.activations, self.corpus
+        with self.timed("examples"):
+            together, _ = partners(activations.binary(self.split.rows("explain")))
+            sampler = ExampleSampler(
+                activations, self.split, self._space(), together, self.config.seed, corpus.categories, corpus.groups
+            )
+            sets = {}
+            for done, latent in enumerate(self.chosen, start=1):
+                sets[latent] = sampler.sample(latent)
+                self.progress("examples", done, len(self.chosen), "")
+        return sets
+
+    @cached_property
+    def contrasts(self) -> tuple[Contrasts, Contrasts]:
+        """Against all silent and against the nearest silent explain items."""
+        with self.timed("contrasts"):
+            rows, seed = self.contrast_rows, self.config.seed
+            groups = None if self.split.mode == "item" or self.corpus.groups is None else self.corpus.groups[rows]
+            self.progress("contrasts", 0, 2, "against all silent")
+            active = self.activations.binary(rows)
+            overall = contrast_all(self.corpus, rows, active, None, "all silent", groups, seed)
+            self.progress("contrasts", 1, 2, "against the nearest silent")
+            near = matched_sides(self.activations, self._space(), rows, seed)
+            matched = contrast_all(self.corpus, rows, *near, "nearest silent", None, seed)
+            self.progress("contrasts", 2, 2, "")
+        return overall, matched
+
+    def evidence(self, latent: int, shown: bool = True) -> Evidence:
+        """What an explainer may see of one chosen latent."""
+        explain = self.split.rows("explain")
+        n_active = int(self._explain_counts[latent])
+        examples = self.example_sets[latent].explain
+        return assemble(self.corpus, latent, examples, self.contrasts, n_active, len(explain), shown)
+
+    @cached_property
+    def _explain_counts(self) -> np.ndarray:
+        return self.activations.n_active(self.split.rows("explain"))
+
+    @property
+    def dictionary_name(self) -> str:
+        """As it stands in the tables: the kind and size, or where the activations come from."""
+        if self.config.activations is not None:
+            return f"activations:{Path(self.config.activations).name}"
+        config = self.fitted[0].config
+        return f"{config.kind}-{config.m}-k{config.k}"
+
+    def _space(self) -> np.ndarray:
+        """Where items are near each other: the embedding."""
+        return self.corpus.embeddings
+
+    def _embedding_spec(self) -> list[Any]:
+        c = self.config
+        return [c.embedding, c.pca, c.layer, c.matrix, c.gene_symbols] if c.embedding == "pca" else [c.embedding]
+
+    def _brought(self, folder: Path, d: int) -> Any:
+        import sae
+
+        if not folder.is_dir():
+            raise UserError(f"No dictionary {folder}: pass --dictionary topk or the folder of a saved dictionary.")
+        try:
+            dictionary = sae.load(folder)
+        except ValueError as error:
+            raise UserError(f"--dictionary: {error}") from error
+        if dictionary.config.d != d:
+            raise UserError(
+                f"The dictionary {folder} was made for d = {dictionary.config.d}, but the embedding has d = {d}."
+            )
+        return dictionary
+
+    def _fit_progress(self, step: int, steps: int, fvu: float, l0: float, dead_share: float) -> None:
+        note = f"FVU {fvu:.3f}, L0 {l0:.1f}, dead {dead_share:.1%}"
+        self.progress("fit dictionary", step, steps, note)
+
+    def timed(self, stage: str) -> _Timer:
+        """A context whose wall time is added to ``timings[stage]``, in seconds."""
+        return _Timer(self.timings, stage)
+
+
+class _Timer:
+    def __init__(self, timings: dict[str, float], stage: str):
+        self._timings, self._stage = timings, stage
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._timings[self._stage] = self._timings.get(self._stage, 0.0) + time.perf_counter() - self._start

@@ -1,0 +1,95 @@
+"""What goes onto the report's page? All that a run knows, gathered for ``results.report``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from autointerp.config import RunConfig
+from autointerp.labeling import Labels
+from autointerp.prepare import Prepared
+from autointerp.results.cards import MAX_CARD_LATENTS, latent_entry, map_points, score_entries, summary_rows, value_codes
+from autointerp.results.payload import ReportPayload, RunFacts
+from autointerp.schema import Label
+
+SPLIT_NOTES = {
+    "item": "Split by {noun}: {noun}s of one donor or batch can be on both sides. Pass --group to hold out whole donors.",
+    "two_groups": "Only two groups: test is one of them, and intervals do not speak of new donors.",
+    "few_groups": "Few groups: one or two of them are the test, and intervals do not speak of new donors.",
+    "group": "Whole groups are held out: no group is on both sides.",
+}
+
+
+def report_payload(
+    run_id: str,
+    config: RunConfig,
+    prepared: Prepared,
+    labels: Labels,
+    labels_table: pd.DataFrame,
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    warnings: list[str],
+    versions: Mapping[str, str],
+    command: str,
+) -> ReportPayload:
+    """Cards carry evidence for up to 2,000 labels; the table holds every latent."""
+    corpus, split, activations = prepared.corpus, prepared.split, prepared.activations
+    counts = split.counts()
+    asked = any(isinstance(o, Label) and o.model for o in labels.outcomes.values()) or config.judge_name != "signature"
+    facts = RunFacts(
+        run_id=run_id,
+        title=config.data.stem,
+        data_name=config.data.name,
+        embedding=config.embedding,
+        dictionary=_dictionary_words(prepared),
+        n_items=len(corpus),
+        n_features=len(corpus.feature_names),
+        splits={"explain": counts["explain"], "develop": counts["develop"], "test": counts["test"]},
+        split_mode=split.mode,
+        split_note=SPLIT_NOTES[split.mode].format(noun=corpus.noun),
+        model=(config.model or config.judge_name) if asked else "",
+        judge=config.judge_name,
+        seed=config.seed,
+        versions=dict(versions),
+        created=datetime.now(UTC).isoformat(timespec="minutes"),
+        warnings=warnings,
+        command=command,
+        noun=corpus.noun,
+    )
+    points = map_points(corpus, config.seed)
+    breakdowns = value_codes(corpus.obs)
+    by_label = score_entries(scores)
+    entries = []
+    for number, row in enumerate(labels_table.to_dict(orient="records")):
+        key = (str(row["explainer"]), int(row["latent"]))
+        outcome = labels.outcomes.get(key)
+        with_card = outcome is not None and number < MAX_CARD_LATENTS
+        entries.append(
+            latent_entry(
+                row,
+                outcome if isinstance(outcome, Label) else None,
+                by_label.get(key, []),
+                prepared.evidence(key[1]) if with_card else None,
+                activations,
+                breakdowns if number < MAX_CARD_LATENTS else {},
+                points[1] if points and number < MAX_CARD_LATENTS else None,
+            )
+        )
+        prepared.progress("report", number + 1, len(labels_table), "")
+    return ReportPayload(
+        run=facts, summary=summary_rows(summary), latents=entries, umap=points[0] if points else None
+    )
+
+
+def _dictionary_words(prepared: Prepared) -> str:
+    if prepared.config.activations is not None:
+        return f"activations from {prepared.config.activations}, {prepared.activations.shape[1]} latents"
+    dictionary, quality = prepared.fitted
+    config: Any = dictionary.config
+    words = f"{config.kind}, {config.m} latents, k {config.k}"
+    if quality:
+        words += f", FVU {quality['fvu']:.3f}, {quality['dead_share']:.1%} dead"
+    return words

@@ -1,0 +1,163 @@
+"""In which form do results leave a run? labels.csv, scores.csv, trials.parquet, run.json, and the summary over latents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autointerp.results.atomic import whole_file
+from autointerp.schema import Failure, Label, Score, Trials
+from autointerp.score.statistics import margin, mean_scored_and_mean_all, share_of_ceiling
+
+SCHEMA_VERSION = 1
+LABEL_COLUMNS = (
+    "run_id", "dictionary", "latent", "explainer", "label_id", "title", "description", "kind", "confidence",
+    "abstained", "key_features", "claims_supported", "claims_contradicted", "claims_not_measured", "firing_rate",
+    "n_active", "reason", "model",
+)  # fmt: skip
+SCORE_COLUMNS = (
+    "run_id", "dictionary", "latent", "explainer", "label_id", "scorer", "judge", "metric", "negatives", "value",
+    "ci_low", "ci_high", "ci_method", "n", "n_pos", "n_failed", "reason", "shuffled_value", "split_mode", "split_hash",
+)  # fmt: skip
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def safe_cell(text: str) -> str:
+    """Text that no spreadsheet runs as a formula: a leading ``= + - @`` gets an apostrophe before it."""
+    return "'" + text if text.startswith(FORMULA_STARTS) else text
+
+
+def label_row(
+    run_id: str, dictionary: str, latent: int, explainer: str, outcome: Label | Failure | str, rate: float, n: int
+) -> dict[str, Any]:
+    """A row of labels.csv. ``outcome`` is a label, why asking for one failed, or why none was asked for."""
+    row: dict[str, Any] = dict.fromkeys(LABEL_COLUMNS, "")
+    row |= {"run_id": run_id, "dictionary": dictionary, "latent": latent, "explainer": explainer}
+    row |= {"firing_rate": rate, "n_active": n, "abstained": False, "confidence": None}
+    if isinstance(outcome, str):
+        return row | {"reason": outcome}
+    if isinstance(outcome, Failure):
+        return row | {"reason": safe_cell(f"failed ({outcome.kind}): {outcome.message}")}
+    verdicts = [claim.verdict for claim in outcome.claims]
+    return row | {
+        "label_id": outcome.label_id,
+        "title": safe_cell(outcome.title),
+        "description": safe_cell(outcome.description),
+        "kind": outcome.kind,
+        "confidence": outcome.confidence,
+        "abstained": outcome.abstained,
+        "key_features": safe_cell("; ".join(f.name + ("+" if f.direction == "up" else "-") for f in outcome.key_features)),
+        "claims_supported": verdicts.count("supported"),
+        "claims_contradicted": verdicts.count("contradicted"),
+        "claims_not_measured": verdicts.count("not measured"),
+        "reason": "abstained" if outcome.abstained else "",
+        "model": outcome.model,
+    }
+
+
+def scores_frame(run_id: str, dictionary: str, scores: Iterable[Score]) -> pd.DataFrame:
+    """scores.csv, a row a number, in a fixed order."""
+    rows = [{f.name: getattr(score, f.name) for f in fields(Score)} for score in scores]
+    frame = pd.DataFrame(rows, columns=[f.name for f in fields(Score)])
+    frame.insert(0, "dictionary", dictionary)
+    frame.insert(0, "run_id", run_id)
+    return frame[list(SCORE_COLUMNS)]
+
+
+def trials_frame(run_id: str, ids: np.ndarray, judged: Sequence[Trials]) -> pd.DataFrame:
+    """trials.parquet: a row an answer, from which every score can be computed again."""
+    lengths = [len(t.rows) for t in judged]
+
+    def of_label(name: str) -> pd.Categorical:
+        values = [getattr(t, name) for t in judged]
+        codes, names = pd.factorize(np.array(values, dtype=object), sort=True)
+        return pd.Categorical.from_codes(np.repeat(codes, lengths), names)
+
+    def of_item(name: str) -> np.ndarray:
+        return np.concatenate([getattr(t, name) for t in judged]) if judged else np.empty(0)
+
+    rows = of_item("rows").astype(np.int64)
+    return pd.DataFrame(
+        {
+            "run_id": pd.Categorical([run_id] * len(rows)),
+            "latent": np.repeat(np.array([t.latent for t in judged], dtype=np.int64), lengths),
+            **{name: of_label(name) for name in ("explainer", "label_id", "scorer", "judge", "control")},
+            "replicate": np.repeat(np.array([t.replicate for t in judged], dtype=np.int16), lengths),
+            "row": rows,
+            "item_id": pd.Categorical(ids[rows]),
+            "group": pd.Categorical(of_item("groups")),
+            "kind": pd.Categorical(of_item("kinds")),
+            "activation": of_item("activations").astype(np.float32),
+            "answer": of_item("answers").astype(np.float64),
+            "failure": pd.Categorical(of_item("failures")),
+            "prompt": pd.Categorical(of_item("prompts")),
+        }
+    )
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Floats as %.6g, whole or not at all."""
+    with whole_file(path) as part:
+        frame.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    with whole_file(path) as part:
+        frame.to_parquet(part, index=False, compression="zstd")
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    with whole_file(path) as part:
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """One row per explainer, scorer, judge, metric and negatives: figures over all latents that were to be labeled.
+
+    ``n_latents`` are those that are explainable; ``mean_all`` counts the ones without a value as chance (AUROC and
+    balanced accuracy only). ``shuffled`` and ``ceiling`` are medians; ``margin`` = median − max(0.5, shuffled);
+    ``share_of_ceiling`` = median over latents of (value − 0.5)/(ceiling − 0.5).
+    """
+    rows = []
+    ceilings = scores[scores.explainer == "ceiling"].set_index(["latent", "metric", "negatives"])["value"]
+    ceilings = ceilings[~ceilings.index.duplicated()].astype(float)
+    own = scores[scores.explainer != "ceiling"]
+    asked = labels[(labels.reason == "") | labels.abstained | labels.reason.str.startswith("failed")]
+    expected = asked.groupby("explainer").latent.nunique()
+    keys = ["explainer", "scorer", "judge", "metric", "negatives"]
+    for key, members in own.groupby(keys, sort=True):
+        explainer, scorer, judge, metric, negatives = key
+        values = members["value"].astype(float)
+        n_latents = int(expected.get(explainer, 0))
+        at_chance = metric in ("auroc", "balanced_accuracy")
+        padded = np.full(max(n_latents, len(values)), np.nan)
+        padded[: len(values)] = values
+        means = mean_scored_and_mean_all(padded) if len(padded) else None
+        shuffled = members["shuffled_value"].astype(float).median()
+        places = pd.MultiIndex.from_arrays([members.latent, members.metric, members.negatives])
+        ceiling = ceilings.reindex(places).to_numpy()
+        shares = [
+            share_of_ceiling(v, c) for v, c in zip(values, ceiling, strict=True) if np.isfinite(v) and np.isfinite(c)
+        ]
+        median = float(values.median())
+        rows.append(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "n_latents": n_latents,
+                "n_scored": int(values.notna().sum()),
+                "mean_all": means.mean_all if means and at_chance else np.nan,
+                "mean_scored": float(values.mean()),
+                "median": median,
+                "shuffled": shuffled,
+                "margin": margin(median, shuffled) if at_chance else np.nan,
+                "ceiling": float(np.nanmedian(ceiling)) if np.isfinite(ceiling).any() else np.nan,
+                "share_of_ceiling": float(np.nanmedian(shares)) if at_chance and len(shares) else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)

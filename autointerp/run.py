@@ -1,0 +1,278 @@
+"""How does a run go? Prepare, label, score, report: the only place that knows all stages.
+
+A run is a pure function of its config, the data and the ledger of answers: running again is resuming.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import autointerp
+from autointerp.config import RunConfig
+from autointerp.errors import UserError
+from autointerp.judging import judge_all, score_all
+from autointerp.labeling import Labels, label_all, labels_frame, make_explainers
+from autointerp.llm.ledger import Ledger
+from autointerp.llm.loop import run_async
+from autointerp.llm.session import Session
+from autointerp.prepare import Prepared, Progress, no_progress
+from autointerp.results import tables
+from autointerp.schema import Failure, Trials
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "openai", "litellm")
+
+
+class Run:
+    """One run in its directory. Each stage asks for the ones before it; what cache and ledger hold costs nothing.
+
+    Parameters
+    ----------
+    data : an AnnData in place of ``config.data``
+    progress : called with (stage, done, total, note)
+
+    Raises
+    ------
+    UserError
+        Where the input cannot be used, the directory holds a run of other data, or a model cannot be reached.
+    """
+
+    def __init__(self, config: RunConfig, progress: Progress = no_progress, data: Any = None):
+        self.config, self.progress = config, progress
+        self.explainers = make_explainers(config.explainers)
+        needing = [name for name, explainer in self.explainers.items() if explainer.needs_model]
+        if needing and config.model is None:
+            raise UserError(f"Explainer {needing[0]} asks a language model. Pass --model PROVIDER/NAME.")
+        self._roles = {"label": config.model or ""} if needing else {}
+        if config.judge_name != "signature":
+            self._roles["judge"] = config.judge_name
+        self.prepared = Prepared(config, progress, data)
+        self.run_id = config.identity(self.prepared.fingerprint)
+        self.directory = config.out or Path("runs") / f"{config.data.stem}-{self.run_id}"
+        self.prepared.cache = self.directory / "cache"
+        self._check_directory()
+        self._check_models()
+
+    # -- stages: each writes its files and run.json ---------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Corpus, split and dictionary."""
+        _ = self.prepared.split
+        self._write_run_json("started")  # so that an interrupted run can be named and resumed
+        if self.config.activations is None:
+            _ = self.prepared.fitted
+        self._write_run_json("fit")
+
+    def encode(self) -> None:
+        """Activations on disk, and which latents can be explained."""
+        self.fit()
+        _ = self.prepared.reasons
+        self._write_run_json("encode")
+
+    def label(self) -> pd.DataFrame:
+        """Labels of every explainer: labels.csv, which is returned."""
+        self.encode()
+        tables.write_csv(self.labels_table, self.directory / "labels.csv")
+        self._write_run_json("label")
+        return self.labels_table
+
+    def score(self) -> pd.DataFrame:
+        """Trials and scores on held-out items: scores.csv, which is returned, trials.parquet and latents.h5ad."""
+        from autointerp.results.latents import write_latents_file
+
+        self.label()
+        trials = tables.trials_frame(self.run_id, self.prepared.corpus.ids, self.judged)
+        tables.write_parquet(trials, self.directory / "trials.parquet")
+        tables.write_csv(self.scores, self.directory / "scores.csv")
+        with self.prepared.timed("latents.h5ad"):
+            write_latents_file(
+                self.directory / "latents.h5ad",
+                self.prepared.activations.csr,
+                self.prepared.corpus.obs,
+                self.prepared.corpus.obsm_arrays(),
+                self.labels_table,
+                self.scores,
+                {"run_id": self.run_id, "dictionary": self.prepared.dictionary_name, "config": self.config.to_json()},
+            )
+        self._write_run_json("score")
+        return self.scores
+
+    def report(self) -> Path:
+        """The page for people: report/index.html, whose path is returned."""
+        from autointerp.reporting import report_payload
+        from autointerp.results.report import write_report
+
+        self.score()
+        with self.prepared.timed("report"):
+            payload = report_payload(
+                self.run_id, self.config, self.prepared, self.labels, self.labels_table, self.scores, self.summary,
+                self.warnings, versions(), f"autointerp report {self.directory}",
+            )  # fmt: skip
+            path = write_report(payload, self.directory / "report")
+        self._write_run_json("report")
+        return path
+
+    # -- results --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def labels(self) -> Labels:
+        _ = self.prepared.example_sets, self.prepared.contrasts
+        with self.prepared.timed("label"):
+            return run_async(self._within(lambda s: label_all(self.prepared, self.explainers, s, self._drain)))
+
+    @cached_property
+    def labels_table(self) -> pd.DataFrame:
+        """As in labels.csv."""
+        return labels_frame(self.run_id, self.prepared, self.explainers, self.labels)
+
+    @cached_property
+    def judged(self) -> list[Trials]:
+        """Every judged label, its controls among them."""
+        labels, names = self.labels, list(self.explainers)
+        with self.prepared.timed("score"):
+            return run_async(
+                self._within(lambda s: judge_all(self.prepared, self.config, names, labels, s, self._drain))
+            )
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """As in scores.csv."""
+        judged = self.judged
+        with self.prepared.timed("score"):
+            scores = score_all(self.prepared, self.config.judge_name, self.labels, judged)
+        return tables.scores_frame(self.run_id, self.prepared.dictionary_name, scores)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Scores over all latents, see ``results.tables.summarize``."""
+        return tables.summarize(self.scores, self.labels_table)
+
+    @property
+    def warnings(self) -> list[str]:
+        return list(dict.fromkeys(self.prepared.corpus.warnings + self.prepared.warnings))
+
+    @property
+    def notes(self) -> list[str]:
+        return list(dict.fromkeys(self.prepared.corpus.notes + self.prepared.notes))
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def _session(self) -> Session:
+        c = self.config
+        return Session(
+            self._roles, self.directory / "ledger.sqlite",
+            base_url=c.base_url, endpoint_name=c.endpoint_name, concurrency=c.concurrency,
+        )  # fmt: skip
+
+    async def _within(self, stage: Callable[[Session], Awaitable[Any]]) -> Any:
+        async with self._session() as session:
+            return await stage(session)
+
+    async def _drain(
+        self,
+        stage: str,
+        jobs: Sequence[Any],
+        one: Callable[[Any], Awaitable[None]],
+        broke: Callable[[Any, Failure], None],
+        session: Session,
+    ) -> None:
+        """Run all jobs with as many workers as requests may be in flight; the first UserError stops them all."""
+        waiting = iter(jobs)
+        done = 0
+
+        async def worker() -> None:
+            nonlocal done
+            for job in waiting:
+                try:
+                    await one(job)
+                except UserError:
+                    raise
+                except Exception as error:  # one latent's bug must not lose the others; it is recorded with its job
+                    broke(job, Failure("bug", f"{type(error).__name__}: {error}"))
+                done += 1
+                self.progress(stage, done, len(jobs), session.spent())
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(session.workers):
+                    group.create_task(worker())
+        except* UserError as raised:
+            raise raised.exceptions[0] from None
+
+    # -- checks and records ---------------------------------------------------------------------------------------
+
+    def _check_models(self) -> None:
+        """Refuse a missing key, an unknown provider or an unknown price before anything is computed."""
+        unpriced = self._session().check()
+        if unpriced and not self.config.allow_unpriced and self.config.base_url is None:
+            raise UserError(
+                f"The price of {', '.join(unpriced)} is unknown. Check the model's name, or pass --allow-unpriced."
+            )
+        if len(set(self._roles.values())) < len(self._roles):
+            self.prepared.warnings.append(
+                f"The judge is the labeling model ({self.config.model}): it may favour its own wording. "
+                "Pass --judge with another model."
+            )
+
+    def _check_directory(self) -> None:
+        path = self.directory / "run.json"
+        if not path.exists():
+            return
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            other, data = stored["data_fingerprint"], stored["config"]["data"]
+        except (json.JSONDecodeError, KeyError) as error:
+            raise UserError(f"{path} is not the record of a run. Remove it, or choose another --out.") from error
+        if other != self.prepared.fingerprint:
+            raise UserError(f"{self.directory} holds a run of other data ({data}). Choose another --out.")
+
+    def _write_run_json(self, stage: str) -> None:
+        prepared = self.prepared
+        self.directory.mkdir(parents=True, exist_ok=True)
+        content: dict[str, Any] = {
+            "schema_version": tables.SCHEMA_VERSION,
+            "run_id": self.run_id,
+            "stage": stage,
+            "config": self.config.to_json(),
+            "data_fingerprint": prepared.fingerprint,
+            "n_items": len(prepared.corpus),
+            "n_features": len(prepared.corpus.feature_names),
+            "split": {"mode": prepared.split.mode, "hash": prepared.split.hash, **prepared.split.counts()},
+            "notes": self.notes,
+            "warnings": self.warnings,
+            "versions": versions(),
+        }
+        if stage != "started":
+            content["dictionary"] = prepared.dictionary_name
+            if self.config.activations is None:
+                dictionary, quality = prepared.fitted
+                content |= {"dictionary_fingerprint": dictionary.fingerprint(), "dictionary_quality": quality}
+        if stage in ("score", "report"):
+            content["summary"] = json.loads(self.summary.to_json(orient="records"))
+        if self._roles:
+            with Ledger(self.directory / "ledger.sqlite", read_only=True) as ledger:
+                content["spent"] = asdict(ledger.totals())
+        content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}
+        content["written"] = datetime.now(UTC).isoformat(timespec="seconds")
+        tables.write_json(content, self.directory / "run.json")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that decide results."""
+    found = {"python": platform.python_version(), "autointerp": autointerp.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
