@@ -30,23 +30,35 @@ class RunConfig(BaseModel):
     embedding: str = Field("pca", description="obsm key, .npy file (n, d), or pca (fitted on explain cells)")
     pca: int = Field(50, ge=2, description="components of --embedding pca")
     layer: str | None = Field(None, description="layer to read in place of X")
-    matrix: Literal["auto", "counts", "lognorm", "scaled"] = Field("auto", description="what the matrix holds")
+    matrix: Literal["auto", "counts", "lognorm", "scaled"] = Field(
+        "auto", description="what the matrix holds"
+    )
     gene_symbols: str | None = Field(None, description="var column with gene symbols")
     group: str | None = Field(None, description="obs column that cuts the splits: donor, batch, plate")
-    category: str | None = Field(None, description="obs column for same_category negatives; withheld from prompts")
+    category: str | None = Field(
+        None, description="obs column for same_category negatives; withheld from prompts"
+    )
     control: str | None = Field(None, description="COLUMN=VALUE of control rows, e.g. treatment=DMSO")
     control_group: str | None = Field(None, description="obs column that cuts the control rows")
     backed: bool | None = Field(None, description="read the matrix from disk; by default above 2 GiB")
     dictionary: str = Field("topk", description="topk, or the folder of a saved dictionary")
-    activations: str | None = Field(None, description="your own activations: obsm key or .npz, in place of a dictionary")
+    activations: str | None = Field(
+        None, description="your own activations: obsm key or .npz, in place of a dictionary"
+    )
     latents: int | Literal["auto"] = Field("auto", description="size of the dictionary")
     k: int | Literal["auto"] = Field("auto", description="greatest number of active latents per item")
     scaling: Literal["global", "dimension", "none"] = Field("global", description="how embeddings are scaled")
-    explainer: tuple[str, ...] = Field((), description="markers, one_shot or file:labels.csv; several stand side by side")
-    model: str | None = Field(None, description="labeling model, PROVIDER/NAME; none: no language model is asked")
+    explainer: tuple[str, ...] = Field(
+        (), description="markers, one_shot or file:labels.csv; several stand side by side"
+    )
+    model: str | None = Field(
+        None, description="labeling model, PROVIDER/NAME; none: no language model is asked"
+    )
     judge: str | None = Field(None, description="judging model, or signature (a rule, no model)")
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint of both models")
-    endpoint_name: str | None = Field(None, description="name of the endpoint in the ledger, in place of its URL")
+    endpoint_name: str | None = Field(
+        None, description="name of the endpoint in the ledger, in place of its URL"
+    )
     allow_unpriced: bool = Field(False, description="go on where a model's price is unknown")
     scorers: tuple[str, ...] = Field(SCORERS, description=f"of {', '.join(SCORERS)}")
     controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}")

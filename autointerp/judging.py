@@ -40,7 +40,12 @@ class Test:
 
 
 async def judge_all(
-    prepared: Prepared, config: RunConfig, explainers: Sequence[str], labels: Labels, session: Session, drain: Drain
+    prepared: Prepared,
+    config: RunConfig,
+    explainers: Sequence[str],
+    labels: Labels,
+    session: Session,
+    drain: Drain,
 ) -> list[Trials]:
     """Every judged label in a fixed order: per explainer the labels, then shuffled ones; the ceiling; signatures."""
     tests = _tests(prepared, config, explainers, labels, session) if "detection" in config.scorers else []
@@ -49,7 +54,9 @@ async def judge_all(
     for number, test in enumerate(tests):
         panel = label_panel(test.label, measured) if test.judge.batch_size else ()
         held_out = prepared.example_sets[test.latent].test
-        batches = detection.questions(test.label, test.latent, held_out, test.judge.batch_size, config.seed, panel)
+        batches = detection.questions(
+            test.label, test.latent, held_out, test.judge.batch_size, config.seed, panel
+        )
         asked += [(number, question) for question in batches]
     answers: dict[int, Answer] = {}
 
@@ -79,7 +86,9 @@ async def judge_all(
         for number, test in enumerate(tests)
     ]
     if "signature" in config.scorers:
-        judged += _signature_trials(prepared, config.seed, [one for name in explainers for one in labels.usable(name)])
+        judged += _signature_trials(
+            prepared, config.seed, [one for name in explainers for one in labels.usable(name)]
+        )
     return judged
 
 
@@ -94,7 +103,9 @@ def _tests(
         if not usable:
             continue
         model = session.models.get("judge")
-        judge: Judge = LLMJudge(model, corpus, reask_message) if model else SignatureJudge(corpus, develop, usable)
+        judge: Judge = (
+            LLMJudge(model, corpus, reask_message) if model else SignatureJudge(corpus, develop, usable)
+        )
         tests += [Test(judge, label, label.latent, name) for label in usable]
         if "shuffled" in config.controls:
             tests += [
@@ -129,7 +140,9 @@ def _shuffled(
         explain = prepared.split.rows("explain")
         given = derangement(labels, prepared.activations, explain, prepared.firing_rates, rng)
         kept = set(sampled_latents(sorted(given), rng)) if model_judge else set(given)
-        made += [(replicate, latent, by_latent[other]) for latent, other in sorted(given.items()) if latent in kept]
+        made += [
+            (replicate, latent, by_latent[other]) for latent, other in sorted(given.items()) if latent in kept
+        ]
     return made
 
 
@@ -142,13 +155,13 @@ def _signature_trials(prepared: Prepared, seed: int, labels: Sequence[Label]) ->
         inside = prepared.split.assignment[rows] == 2
         silent = np.setdiff1d(test, rows[inside], assume_unique=True)
         groups = prepared.corpus.groups
-        made.append(signature_score.trials(label, signatures, rows[inside], values[inside], silent, groups, seed))
+        made.append(
+            signature_score.trials(label, signatures, rows[inside], values[inside], silent, groups, seed)
+        )
     return made
 
 
-def score_all(
-    prepared: Prepared, judge: str, labels: Labels, judged: Sequence[Trials]
-) -> list[Score]:
+def score_all(prepared: Prepared, judge: str, labels: Labels, judged: Sequence[Trials]) -> list[Score]:
     """Scores of the labels with the shuffled control beside them, of the ceiling, and the labels without a score.
 
     ``judge`` is named in the rows of labels that could not be judged.

@@ -43,7 +43,9 @@ class Labels:
 
     def usable(self, explainer: str) -> list[Label]:
         """Labels that can be judged, by latent: not failed, not abstained."""
-        found = [o for (name, _), o in sorted(self.outcomes.items()) if name == explainer and isinstance(o, Label)]
+        found = [
+            o for (name, _), o in sorted(self.outcomes.items()) if name == explainer and isinstance(o, Label)
+        ]
         return [label for label in found if not label.abstained]
 
 
@@ -62,7 +64,9 @@ def make_explainers(names: Sequence[str]) -> dict[str, Explainer]:
         elif name in EXPLAINERS:
             explainer = EXPLAINERS[name]()
         else:
-            raise unknown_name("no explainer", name, [*EXPLAINERS, "file:PATH.csv"], "Pass one with --explainer.")
+            raise unknown_name(
+                "no explainer", name, [*EXPLAINERS, "file:PATH.csv"], "Pass one with --explainer."
+            )
         made[explainer.name] = explainer
     return made
 
@@ -89,7 +93,9 @@ async def label_all(
     return Labels({job: outcomes[job] for job in jobs})
 
 
-def labels_frame(run_id: str, prepared: Prepared, explainers: Mapping[str, Explainer], labels: Labels) -> pd.DataFrame:
+def labels_frame(
+    run_id: str, prepared: Prepared, explainers: Mapping[str, Explainer], labels: Labels
+) -> pd.DataFrame:
     """labels.csv: a row for every latent and explainer, also where there is no label."""
     counts, rates = prepared.activations.n_active(), prepared.firing_rates
     rows = []

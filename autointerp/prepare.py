@@ -25,7 +25,9 @@ from autointerp.evidence.splits import Split, split_items
 from autointerp.schema import Evidence, ExampleSet
 
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
-CONTRAST_ROWS = 50_000  # contrasts and the ceiling are estimated on at most so many explain rows, drawn with the seed
+CONTRAST_ROWS = (
+    50_000  # contrasts and the ceiling are estimated on at most so many explain rows, drawn with the seed
+)
 
 
 def no_progress(stage: str, done: int, total: int, note: str = "") -> None:
@@ -94,7 +96,9 @@ class Prepared:
                 "fitting, it carries structure of the test split."
             )
         with self.timed("fit features"):
-            self.progress("fit features", 0, 1, "gene statistics" + (" and PCA" if corpus._embeddings is None else ""))
+            self.progress(
+                "fit features", 0, 1, "gene statistics" + (" and PCA" if corpus._embeddings is None else "")
+            )
             corpus.fit_on(split.rows("explain"))
             self.progress("fit features", 1, 1, "")
         return split
@@ -121,7 +125,9 @@ class Prepared:
         except ValueError as error:
             raise UserError(f"--latents {self.config.latents}, --k {self.config.k}: {error}.") from error
         self.notes.append(f"Dictionary: {size.reason}")
-        said = json.dumps([self.fingerprint, self._embedding_spec(), self.split.hash, wanted.to_dict(), self.config.threads])
+        said = json.dumps(
+            [self.fingerprint, self._embedding_spec(), self.split.hash, wanted.to_dict(), self.config.threads]
+        )
         folder = self.cache / f"dictionary-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         figures = folder.with_suffix(".quality.json")
         if (folder / "config.json").exists() and figures.exists():
@@ -146,7 +152,9 @@ class Prepared:
         import sae
 
         dictionary, _quality = self.fitted
-        said = json.dumps([self.fingerprint, self._embedding_spec(), self.split.hash, dictionary.fingerprint()])
+        said = json.dumps(
+            [self.fingerprint, self._embedding_spec(), self.split.hash, dictionary.fingerprint()]
+        )
         folder = self.cache / f"activations-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         if not (folder / "meta.json").exists():
             with self.timed("encode"):
@@ -164,7 +172,10 @@ class Prepared:
         """(m,) why a latent is not explainable, '' where it is."""
         explain, test = (self.activations.n_active(self.split.rows(name)) for name in ("explain", "test"))
         rates = self.firing_rates
-        return [why_not_explainable(int(a), int(b), float(r)) for a, b, r in zip(explain, test, rates, strict=True)]
+        return [
+            why_not_explainable(int(a), int(b), float(r))
+            for a, b, r in zip(explain, test, rates, strict=True)
+        ]
 
     @cached_property
     def firing_rates(self) -> np.ndarray:
@@ -196,7 +207,13 @@ class Prepared:
         with self.timed("examples"):
             together, _ = partners(activations.binary(self.split.rows("explain")))
             sampler = ExampleSampler(
-                activations, self.split, self._space(), together, self.config.seed, corpus.categories, corpus.groups
+                activations,
+                self.split,
+                self._space(),
+                together,
+                self.config.seed,
+                corpus.categories,
+                corpus.groups,
             )
             sets = {}
             for done, latent in enumerate(self.chosen, start=1):
@@ -209,7 +226,9 @@ class Prepared:
         """Against all silent and against the nearest silent explain items."""
         with self.timed("contrasts"):
             rows, seed = self.contrast_rows, self.config.seed
-            groups = None if self.split.mode == "item" or self.corpus.groups is None else self.corpus.groups[rows]
+            groups = (
+                None if self.split.mode == "item" or self.corpus.groups is None else self.corpus.groups[rows]
+            )
             self.progress("contrasts", 0, 2, "against all silent")
             active = self.activations.binary(rows)
             overall = contrast_all(self.corpus, rows, active, None, "all silent", groups, seed)
@@ -244,13 +263,17 @@ class Prepared:
 
     def _embedding_spec(self) -> list[Any]:
         c = self.config
-        return [c.embedding, c.pca, c.layer, c.matrix, c.gene_symbols] if c.embedding == "pca" else [c.embedding]
+        return (
+            [c.embedding, c.pca, c.layer, c.matrix, c.gene_symbols] if c.embedding == "pca" else [c.embedding]
+        )
 
     def _brought(self, folder: Path, d: int) -> Any:
         import sae
 
         if not folder.is_dir():
-            raise UserError(f"No dictionary {folder}: pass --dictionary topk or the folder of a saved dictionary.")
+            raise UserError(
+                f"No dictionary {folder}: pass --dictionary topk or the folder of a saved dictionary."
+            )
         try:
             dictionary = sae.load(folder)
         except ValueError as error:

@@ -11,12 +11,19 @@ import pandas as pd
 from autointerp.config import RunConfig
 from autointerp.labeling import Labels
 from autointerp.prepare import Prepared
-from autointerp.results.cards import MAX_CARD_LATENTS, latent_entry, map_points, score_entries, summary_rows, value_codes
+from autointerp.results.cards import (
+    MAX_CARD_LATENTS,
+    latent_entry,
+    map_points,
+    score_entries,
+    summary_rows,
+    value_codes,
+)
 from autointerp.results.payload import ReportPayload, RunFacts
 from autointerp.schema import Label
 
 SPLIT_NOTES = {
-    "item": "Split by {noun}: {noun}s of one donor or batch can be on both sides. Pass --group to hold out whole donors.",
+    "item": "Split by {noun}: {noun}s of one donor can be on both sides. Pass --group to hold out whole donors.",
     "two_groups": "Only two groups: test is one of them, and intervals do not speak of new donors.",
     "few_groups": "Few groups: one or two of them are the test, and intervals do not speak of new donors.",
     "group": "Whole groups are held out: no group is on both sides.",
@@ -38,7 +45,10 @@ def report_payload(
     """Cards carry evidence for up to 2,000 labels; the table holds every latent."""
     corpus, split, activations = prepared.corpus, prepared.split, prepared.activations
     counts = split.counts()
-    asked = any(isinstance(o, Label) and o.model for o in labels.outcomes.values()) or config.judge_name != "signature"
+    asked = (
+        any(isinstance(o, Label) and o.model for o in labels.outcomes.values())
+        or config.judge_name != "signature"
+    )
     facts = RunFacts(
         run_id=run_id,
         title=config.data.stem,

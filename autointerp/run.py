@@ -102,7 +102,11 @@ class Run:
                 self.prepared.corpus.obsm_arrays(),
                 self.labels_table,
                 self.scores,
-                {"run_id": self.run_id, "dictionary": self.prepared.dictionary_name, "config": self.config.to_json()},
+                {
+                    "run_id": self.run_id,
+                    "dictionary": self.prepared.dictionary_name,
+                    "config": self.config.to_json(),
+                },
             )
         self._write_run_json("score")
         return self.scores
@@ -128,7 +132,9 @@ class Run:
     def labels(self) -> Labels:
         _ = self.prepared.example_sets, self.prepared.contrasts
         with self.prepared.timed("label"):
-            return run_async(self._within(lambda s: label_all(self.prepared, self.explainers, s, self._drain)))
+            return run_async(
+                self._within(lambda s: label_all(self.prepared, self.explainers, s, self._drain))
+            )
 
     @cached_property
     def labels_table(self) -> pd.DataFrame:
@@ -197,7 +203,9 @@ class Run:
                     await one(job)
                 except UserError:
                     raise
-                except Exception as error:  # one latent's bug must not lose the others; it is recorded with its job
+                except (
+                    Exception
+                ) as error:  # one latent's bug must not lose the others; it is recorded with its job
                     broke(job, Failure("bug", f"{type(error).__name__}: {error}"))
                 done += 1
                 self.progress(stage, done, len(jobs), session.spent())
@@ -232,7 +240,9 @@ class Run:
             stored = json.loads(path.read_text(encoding="utf-8"))
             other, data = stored["data_fingerprint"], stored["config"]["data"]
         except (json.JSONDecodeError, KeyError) as error:
-            raise UserError(f"{path} is not the record of a run. Remove it, or choose another --out.") from error
+            raise UserError(
+                f"{path} is not the record of a run. Remove it, or choose another --out."
+            ) from error
         if other != self.prepared.fingerprint:
             raise UserError(f"{self.directory} holds a run of other data ({data}). Choose another --out.")
 

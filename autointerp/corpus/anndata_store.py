@@ -52,14 +52,20 @@ def open_parts(path: Path, backed: bool | None = None) -> AnnDataParts:
         import h5py
 
         if not h5py.is_hdf5(path):
-            raise UserError(f"{path} is not an .h5ad file (no HDF5 signature). Write one with adata.write_h5ad(...).")
+            raise UserError(
+                f"{path} is not an .h5ad file (no HDF5 signature). Write one with adata.write_h5ad(...)."
+            )
         try:
             store = h5py.File(path, "r")
         except OSError as error:
-            raise UserError(f"{path} cannot be opened: {error}. It may be truncated; copy it again.") from error
+            raise UserError(
+                f"{path} cannot be opened: {error}. It may be truncated; copy it again."
+            ) from error
     missing = [name for name in ("X", "obs", "var") if name not in store]
     if missing:
-        raise UserError(f"{path} has no {', '.join(missing)}: not an AnnData. Write it with adata.write_h5ad(...).")
+        raise UserError(
+            f"{path} has no {', '.join(missing)}: not an AnnData. Write it with adata.write_h5ad(...)."
+        )
     if store["obs"].attrs.get("encoding-type") != "dataframe":
         import anndata
 
@@ -73,7 +79,11 @@ def _parts_of(store: Any, backed: bool | None, fingerprint: Callable[[], str]) -
     def matrix(name: str) -> Any:
         element = store["X"] if name == "X" else store["raw/X"] if name == "raw" else store["layers"][name]
         is_sparse = "data" in element if hasattr(element, "keys") else False
-        n_bytes = 8 * element["data"].shape[0] if is_sparse else element.dtype.itemsize * int(np.prod(element.shape))
+        n_bytes = (
+            8 * element["data"].shape[0]
+            if is_sparse
+            else element.dtype.itemsize * int(np.prod(element.shape))
+        )
         on_disk = n_bytes > IN_MEMORY_BYTES if backed is None else backed
         if on_disk and is_sparse:
             lazy = sparse_dataset(element)

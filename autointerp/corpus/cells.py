@@ -21,7 +21,15 @@ from autointerp.errors import UserError, unknown_name
 from autointerp.schema import Rendering
 
 ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{6,}(\.\d+)?$")
-SYMBOL_COLUMNS = ("gene_symbols", "gene_symbol", "symbol", "gene_name", "gene_names", "feature_name", "gene_short_name")
+SYMBOL_COLUMNS = (
+    "gene_symbols",
+    "gene_symbol",
+    "symbol",
+    "gene_name",
+    "gene_names",
+    "feature_name",
+    "gene_short_name",
+)
 
 
 class CellCorpus:
@@ -64,7 +72,9 @@ class CellCorpus:
         self.ids = _unique_ids(parts.obs)
         self.expression, var = self._open_expression(parts, layer, matrix)
         if self.expression.shape[0] != len(self.ids):
-            raise UserError(f"The matrix has {self.expression.shape[0]} rows but obs has {len(self.ids)} cells.")
+            raise UserError(
+                f"The matrix has {self.expression.shape[0]} rows but obs has {len(self.ids)} cells."
+            )
         self.feature_names = self._symbols(var, gene_symbols)
         self.categories = self._column(category, "--category")
         self.is_control = self._control(control)
@@ -90,8 +100,12 @@ class CellCorpus:
         """Gene statistics, and the PCA embedding where asked for, from explain cells only."""
         self._statistics = gene_statistics(self.expression, self.feature_names, explain_rows)
         if self._embedding_key == "pca":
-            self._embeddings = expression_pca(self.expression, self._statistics, explain_rows, self._pca_components)
-            self.notes.append(f"Embedding: {self._embeddings.shape[1]} principal components fitted on explain cells.")
+            self._embeddings = expression_pca(
+                self.expression, self._statistics, explain_rows, self._pca_components
+            )
+            self.notes.append(
+                f"Embedding: {self._embeddings.shape[1]} principal components fitted on explain cells."
+            )
 
     @property
     def statistics(self) -> GeneStatistics:
@@ -102,7 +116,9 @@ class CellCorpus:
     @property
     def embeddings(self) -> np.ndarray:
         if self._embeddings is None:
-            raise RuntimeError("fit_on(explain_rows) must be called first: the embedding is fitted on explain cells")
+            raise RuntimeError(
+                "fit_on(explain_rows) must be called first: the embedding is fitted on explain cells"
+            )
         return self._embeddings
 
     @property
@@ -152,7 +168,9 @@ class CellCorpus:
         index = self.feature_index()
         known = [name for name in names if name in index]
         values = self.features(rows)[:, [index[name] for name in known]].toarray()
-        return [tuple((name, round(float(v), 2)) for name, v in zip(known, row, strict=True)) for row in values]
+        return [
+            tuple((name, round(float(v), 2)) for name, v in zip(known, row, strict=True)) for row in values
+        ]
 
     def feature_index(self) -> dict[str, int]:
         """Column number of each gene name."""
@@ -178,10 +196,14 @@ class CellCorpus:
 
     # -- reading and checking -------------------------------------------------------------------------------------
 
-    def _open_expression(self, parts: AnnDataParts, layer: str | None, kind: str) -> tuple[Expression, pd.DataFrame]:
+    def _open_expression(
+        self, parts: AnnDataParts, layer: str | None, kind: str
+    ) -> tuple[Expression, pd.DataFrame]:
         if layer is not None:
             if layer not in parts.layer_keys:
-                raise unknown_name("layers has no key", layer, parts.layer_keys, "Pass one of them with --layer.")
+                raise unknown_name(
+                    "layers has no key", layer, parts.layer_keys, "Pass one of them with --layer."
+                )
             name = layer
         else:
             name = "X"
@@ -203,7 +225,9 @@ class CellCorpus:
 
     def _symbols(self, var: pd.DataFrame, column: str | None) -> np.ndarray:
         if column is not None and column not in var.columns:
-            raise unknown_name("var has no column", column, var.columns, "Pass one of them with --gene-symbols.")
+            raise unknown_name(
+                "var has no column", column, var.columns, "Pass one of them with --gene-symbols."
+            )
         names = pd.Series(var.index.astype(str), index=var.index)
         if column is None:
             ensembl = names.str.match(ENSEMBL).mean() > 0.5
@@ -221,18 +245,23 @@ class CellCorpus:
         values = names.to_numpy(dtype=str)
         counts = pd.Series(values).groupby(values).cumcount().to_numpy()
         if counts.any():
-            self.notes.append(f"{int((counts > 0).sum())} repeated gene names were numbered (NAME-1, NAME-2).")
+            self.notes.append(
+                f"{int((counts > 0).sum())} repeated gene names were numbered (NAME-1, NAME-2)."
+            )
         return np.array([f"{v}-{c}" if c else v for v, c in zip(values, counts, strict=True)])
 
     def _column(self, column: str | None, option: str) -> np.ndarray | None:
         if column is None:
             return None
         if column not in self.obs.columns:
-            raise unknown_name("obs has no column", column, self.obs.columns, f"Pass one of them with {option}.")
+            raise unknown_name(
+                "obs has no column", column, self.obs.columns, f"Pass one of them with {option}."
+            )
         values = self.obs[column]
         if values.isna().any():
             raise UserError(
-                f"obs[{column!r}] is missing for {int(values.isna().sum())} cells (first: {self.ids[values.isna()][0]}). "
+                f"obs[{column!r}] is missing for {int(values.isna().sum())} cells "
+                f"(first: {self.ids[values.isna().to_numpy()][0]}). "
                 f"Fill them or drop these cells, then pass {option} {column} again."
             )
         return values.astype(str).to_numpy(dtype=str)
@@ -242,7 +271,9 @@ class CellCorpus:
             return None
         column, found, value = control.partition("=")
         if not found:
-            raise UserError(f"--control {control!r} is not COLUMN=VALUE, for example --control treatment=DMSO.")
+            raise UserError(
+                f"--control {control!r} is not COLUMN=VALUE, for example --control treatment=DMSO."
+            )
         values = self._column(column, "--control")
         assert values is not None
         if not (values == value).any():
@@ -260,15 +291,21 @@ class CellCorpus:
     def _read_embedding(self, parts: AnnDataParts, key: str) -> np.ndarray:
         if key.endswith(".npy"):
             if not Path(key).exists():
-                raise UserError(f"No such file: {key}. Pass --embedding with an .npy file, an obsm key, or pca.")
+                raise UserError(
+                    f"No such file: {key}. Pass --embedding with an .npy file, an obsm key, or pca."
+                )
             values: Any = np.load(key, mmap_mode="r", allow_pickle=False)
         elif key not in parts.obsm_keys:
-            raise unknown_name("obsm has no key", key, [*parts.obsm_keys, "pca"], "Pass one of them with --embedding.")
+            raise unknown_name(
+                "obsm has no key", key, [*parts.obsm_keys, "pca"], "Pass one of them with --embedding."
+            )
         else:
             values = parts.obsm(key)
         values = values.toarray() if sparse.issparse(values) else np.asanyarray(values)
         if values.ndim != 2 or values.shape[0] != len(self):
-            raise UserError(f"Embedding {key!r} has shape {values.shape}, but there are {len(self)} cells (rows).")
+            raise UserError(
+                f"Embedding {key!r} has shape {values.shape}, but there are {len(self)} cells (rows)."
+            )
         for start in range(0, len(self), 65536):
             bad = ~np.isfinite(values[start : start + 65536]).all(1)
             if bad.any():

@@ -45,7 +45,9 @@ def detect_kind(matrix: Any) -> MatrixKind:
     if not np.isfinite(values).all():
         raise UserError("The expression matrix holds NaN or infinite values. Clean it, or pass --layer NAME.")
     if len(values) == 0:
-        raise UserError("The expression matrix is all zeros. Pass --layer NAME for the layer that holds expression.")
+        raise UserError(
+            "The expression matrix is all zeros. Pass --layer NAME for the layer that holds expression."
+        )
     if values.min() < 0:
         return "scaled"
     if np.array_equal(values, np.round(values)):
@@ -86,7 +88,9 @@ class Expression:
     def depth(self) -> np.ndarray:
         """(n,) float64 row sums: total counts, or of log values where there are no counts."""
         if self._depth is None:
-            blocks = [np.asarray(block.sum(1)).ravel() for _, block in self._raw_blocks(np.arange(self.shape[0]))]
+            blocks = [
+                np.asarray(block.sum(1)).ravel() for _, block in self._raw_blocks(np.arange(self.shape[0]))
+            ]
             self._depth = np.concatenate(blocks).astype(np.float64)
         return self._depth
 
@@ -99,7 +103,9 @@ class Expression:
         raw = self.raw(rows)
         return self._normalize(raw, self.depth[rows]) if self.kind == "counts" else raw
 
-    def blocks(self, rows: np.ndarray, block_rows: int = BLOCK_ROWS) -> Iterator[tuple[np.ndarray, sparse.csr_matrix]]:
+    def blocks(
+        self, rows: np.ndarray, block_rows: int = BLOCK_ROWS
+    ) -> Iterator[tuple[np.ndarray, sparse.csr_matrix]]:
         """Stream ``log_normalized`` over rows: (positions into ``rows``, CSR block)."""
         for start in range(0, len(rows), block_rows):
             positions = np.arange(start, min(start + block_rows, len(rows)))

@@ -42,7 +42,9 @@ class Activations:
         """From a user's array or sparse matrix (n, m)."""
         csr = sparse.csr_matrix(matrix, dtype=np.float32)
         if csr.shape[0] != n_items:
-            raise UserError(f"Activations {source!r} have {csr.shape[0]} rows, but there are {n_items} items.")
+            raise UserError(
+                f"Activations {source!r} have {csr.shape[0]} rows, but there are {n_items} items."
+            )
         if not np.isfinite(csr.data).all():
             raise UserError(f"Activations {source!r} hold NaN or infinite values. Encode these items again.")
         if len(csr.data) and csr.data.min() < 0:
@@ -86,7 +88,9 @@ def read_activations(source: str, n_items: int) -> Activations:
         names = set(stored.files)
         if {"indptr", "indices", "shape"} <= names and names & {"data", "values"}:
             values = stored["data"] if "data" in names else stored["values"]
-            matrix = sparse.csr_matrix((values, stored["indices"], stored["indptr"]), shape=tuple(stored["shape"]))
+            matrix = sparse.csr_matrix(
+                (values, stored["indices"], stored["indptr"]), shape=tuple(stored["shape"])
+            )
         elif "activations" in names:
             matrix = stored["activations"]
         else:

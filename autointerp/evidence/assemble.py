@@ -1,4 +1,4 @@
-"""What may an explainer see of one latent? Contrasts, shown items with look-alikes, panels and covariates: explain only."""
+"""What may an explainer see of one latent? Contrasts, items with look-alikes, panels and covariates: explain only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ STRENGTHS = 10
 
 def strengths(activations: np.ndarray, greatest: float) -> np.ndarray:
     """0–10: ceil(10·a/max)."""
-    return np.ceil(STRENGTHS * activations / greatest).astype(int) if greatest > 0 else np.zeros(len(activations), int)
+    return (
+        np.ceil(STRENGTHS * activations / greatest).astype(int)
+        if greatest > 0
+        else np.zeros(len(activations), int)
+    )
 
 
 def panel_features(contrasts: Sequence[Contrasts], latent: int, names: np.ndarray) -> list[str]:

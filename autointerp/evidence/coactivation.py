@@ -25,7 +25,9 @@ def partners(binary: sparse.csr_matrix, most: int = 8) -> tuple[np.ndarray, np.n
     found = np.full((m, most), -1, dtype=np.int64)
     strength = np.zeros((m, most), dtype=np.float32)
     for start in range(0, m, BLOCK_LATENTS):
-        together = (by_latent[start : start + BLOCK_LATENTS] @ binary).tocsr()  # (b, m) counts of shared items
+        together = (
+            by_latent[start : start + BLOCK_LATENTS] @ binary
+        ).tocsr()  # (b, m) counts of shared items
         for i in range(together.shape[0]):
             j = start + i
             others = together.indices[together.indptr[i] : together.indptr[i + 1]]

@@ -52,7 +52,9 @@ class Contrasts:
         )
 
 
-def _shifts(columns: np.ndarray, figures: np.ndarray, names: np.ndarray, null: float, most: int) -> tuple[FeatureShift, ...]:
+def _shifts(
+    columns: np.ndarray, figures: np.ndarray, names: np.ndarray, null: float, most: int
+) -> tuple[FeatureShift, ...]:
     kept = [(c, f) for c, f in zip(columns, figures, strict=True) if c >= 0 and abs(f[0]) > null]
     return tuple(FeatureShift(str(names[c]), *(float(v) for v in f)) for c, f in kept[:most])
 
@@ -100,7 +102,9 @@ class _Products:
     def __init__(self, values: sparse.csr_matrix, eligible: np.ndarray):
         self.columns = np.flatnonzero(eligible)
         kept = values[:, self.columns].tocsr()
-        presence = sparse.csr_matrix(((kept.data > 0).astype(np.float32), kept.indices, kept.indptr), shape=kept.shape)
+        presence = sparse.csr_matrix(
+            ((kept.data > 0).astype(np.float32), kept.indices, kept.indptr), shape=kept.shape
+        )
         self.parts = (kept, kept.multiply(kept).tocsr(), presence)
         self.totals = tuple(np.asarray(part.sum(0), dtype=np.float64).ravel() for part in self.parts)
         n = values.shape[0]
@@ -119,7 +123,10 @@ def _top_shifts(
     g = len(products.columns)
     top = min(top, g)
     up, down = np.full((m, top), -1, dtype=np.int64), np.full((m, top), -1, dtype=np.int64)
-    up_figures, down_figures = np.zeros((m, top, 4), dtype=np.float32), np.zeros((m, top, 4), dtype=np.float32)
+    up_figures, down_figures = (
+        np.zeros((m, top, 4), dtype=np.float32),
+        np.zeros((m, top, 4), dtype=np.float32),
+    )
     greatest = np.zeros(m)
     active_by_latent, silent_by_latent = active.T.tocsr(), None if silent is None else silent.T.tocsr()
     block = max(1, BLOCK_VALUES // max(1, g))
@@ -165,7 +172,9 @@ def _permuted(
     n, m = active.shape
     if silent is None:
         order = np.arange(n)
-        for members in [order] if groups is None else [np.flatnonzero(groups == g) for g in np.unique(groups)]:
+        for members in (
+            [order] if groups is None else [np.flatnonzero(groups == g) for g in np.unique(groups)]
+        ):
             order[members] = rng.permutation(members)
         return active[order], None
     both = (active + silent).tocsc()
@@ -175,7 +184,8 @@ def _permuted(
         start, stop = both.indptr[j], both.indptr[j + 1]
         sides[start + rng.permutation(stop - start)[: n_active[j]]] = True
     drawn = [
-        sparse.csc_matrix((side.astype(np.float32), both.indices, both.indptr), shape=(n, m)) for side in (sides, ~sides)
+        sparse.csc_matrix((side.astype(np.float32), both.indices, both.indptr), shape=(n, m))
+        for side in (sides, ~sides)
     ]
     for matrix in drawn:
         matrix.eliminate_zeros()

@@ -66,7 +66,13 @@ class ExampleSampler:
         if self.groups is not None and self.split.mode != "item":
             groups = {name: self.groups[part.rows] for name, part in parts.items()}
         return ExampleSet(
-            latent, parts["explain"], parts["develop"], parts["test"], self.split.mode, self.split.hash, groups
+            latent,
+            parts["explain"],
+            parts["develop"],
+            parts["test"],
+            self.split.mode,
+            self.split.hash,
+            groups,
         )
 
     def _examples(

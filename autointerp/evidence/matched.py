@@ -1,4 +1,4 @@
-"""Which silent items is a latent held against closely? Up to 100 active ones and the 100 silent ones nearest to them."""
+"""Which silent items is a latent held against closely? The 100 nearest to up to 100 of its active ones."""
 
 from __future__ import annotations
 

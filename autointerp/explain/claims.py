@@ -9,7 +9,9 @@ from dataclasses import replace
 from autointerp.schema import Claim, Contrast, Direction, Label
 
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]")
-ABSENT_BEFORE = re.compile(r"(low|lower|lack\w*|without|absen\w+|negative for|no|reduced|less|silent for)\W+(\w+\W+){0,1}$", re.I)
+ABSENT_BEFORE = re.compile(
+    r"(low|lower|lack\w*|without|absen\w+|negative for|no|reduced|less|silent for)\W+(\w+\W+){0,1}$", re.I
+)
 ABSENT_AFTER = re.compile(r"^(\s*[-−](?=[\s,;.)]|$)|\s*(low|lo|negative|neg)\b)", re.I)
 
 
@@ -23,7 +25,10 @@ def named_features(text: str, measured: Collection[str]) -> list[tuple[str, Dire
         word = match.group()
         name = word if word in measured else word.rstrip("-.")
         if name in measured and name not in found and re.search(r"[A-Z0-9]", name):
-            before, after = text[max(0, match.start() - 24) : match.start()], text[match.start() + len(name) :]
+            before, after = (
+                text[max(0, match.start() - 24) : match.start()],
+                text[match.start() + len(name) :],
+            )
             absent = ABSENT_BEFORE.search(before) or ABSENT_AFTER.search(after)
             found[name] = "down" if absent else "up"
     return list(found.items())

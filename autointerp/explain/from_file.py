@@ -26,7 +26,11 @@ class FromFile:
 
     async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
         label = self._labels.get(evidence.latent)
-        return label if label is not None else Failure("no label", f"{self.path.name} has no row for this latent")
+        return (
+            label
+            if label is not None
+            else Failure("no label", f"{self.path.name} has no row for this latent")
+        )
 
 
 def parse_features(text: str) -> tuple[KeyFeature, ...]:
@@ -35,7 +39,9 @@ def parse_features(text: str) -> tuple[KeyFeature, ...]:
     for part in re.split(r"[;,]", text):
         match = SIGNED_FEATURE.match(part.strip())
         if match:
-            features.append(KeyFeature(match["name"].strip(), "down" if match["sign"] in ("-", "−") else "up"))
+            features.append(
+                KeyFeature(match["name"].strip(), "down" if match["sign"] in ("-", "−") else "up")
+            )
     return tuple(features)
 
 
@@ -47,7 +53,9 @@ def _read(path: Path, name: str) -> list[Label]:
             reader = csv.DictReader(file)
             missing = {"latent", "title"} - set(reader.fieldnames or ())
             if missing:
-                raise UserError(f"{path} has no column {', '.join(sorted(missing))}; found {reader.fieldnames}.")
+                raise UserError(
+                    f"{path} has no column {', '.join(sorted(missing))}; found {reader.fieldnames}."
+                )
             return [_label(row, number, path, name) for number, row in enumerate(reader, start=2)]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a UTF-8 text file: {error}.") from error
@@ -58,10 +66,14 @@ def _label(row: dict[str, str], number: int, path: Path, name: str) -> Label:
         latent = int(row["latent"])
         confidence = float(row.get("confidence") or 1.0)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path}, line {number}: {error}. latent must be a whole number, confidence 0–1.") from error
+        raise UserError(
+            f"{path}, line {number}: {error}. latent must be a whole number, confidence 0–1."
+        ) from error
     kind = row.get("kind") or "unknown"
     if kind not in get_args(LabelKind):
-        raise UserError(f"{path}, line {number}: kind {kind!r}; allowed are {', '.join(get_args(LabelKind))}.")
+        raise UserError(
+            f"{path}, line {number}: kind {kind!r}; allowed are {', '.join(get_args(LabelKind))}."
+        )
     title = (row.get("title") or "").strip()
     return Label(
         latent=latent,

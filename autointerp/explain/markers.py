@@ -26,9 +26,18 @@ class Markers:
         noun, feature = evidence.noun, evidence.feature_noun
         if not up and not down:
             return Label(
-                evidence.latent, self.name, "", f"No {feature} shifts more than by chance.", "unknown", 0.0, (), True
+                evidence.latent,
+                self.name,
+                "",
+                f"No {feature} shifts more than by chance.",
+                "unknown",
+                0.0,
+                (),
+                True,
             )
-        features = tuple(KeyFeature(f.name, "up") for f in up) + tuple(KeyFeature(f.name, "down") for f in down)
+        features = tuple(KeyFeature(f.name, "up") for f in up) + tuple(
+            KeyFeature(f.name, "down") for f in down
+        )
         if up:
             title = ", ".join(f.name for f in up[:TITLE_FEATURES]) + " high"
         else:

@@ -42,7 +42,9 @@ class OneShot:
 
     async def explain(self, evidence: Evidence, llm: LLM) -> Label | Failure:
         answered = await llm.ask_for(
-            llm.request(self.prompt(evidence), max_tokens=MAX_TOKENS, temperature=0.0), LabelReply, reask_message
+            llm.request(self.prompt(evidence), max_tokens=MAX_TOKENS, temperature=0.0),
+            LabelReply,
+            reask_message,
         )
         if isinstance(answered, Failure):
             return answered

@@ -11,7 +11,9 @@ from scipy.special import expit
 from autointerp.corpus.base import Corpus
 from autointerp.schema import Answer, Examples, KeyFeature, Label, Question
 
-LEAST_SLOPE = 0.05  # the order of scores is always kept: a judge must not learn on develop to read a label backwards
+LEAST_SLOPE = (
+    0.05  # the order of scores is always kept: a judge must not learn on develop to read a label backwards
+)
 LEAST_DEVELOP_POSITIVES = 10
 RIDGE = 1e-3
 
@@ -29,7 +31,11 @@ class Signatures:
 
         ``features`` up count +1, down −1; features that never vary on explain are left out.
         """
-        signed = {self._index[f.name]: (1.0 if f.direction == "up" else -1.0) for f in features if f.name in self._index}
+        signed = {
+            self._index[f.name]: (1.0 if f.direction == "up" else -1.0)
+            for f in features
+            if f.name in self._index
+        }
         columns = np.array([c for c in signed if self._sd[c] > 0], dtype=np.int64)
         if len(columns) == 0:
             return None
@@ -94,5 +100,7 @@ def fit_logistic(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
         value = weights @ np.logaddexp(0, -margin) + 0.5 * RIDGE * theta[1] ** 2
         return float(value), np.array([slope.sum(), slope @ scores + RIDGE * theta[1]])
 
-    fit = minimize(loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(-50, 50), (LEAST_SLOPE, 100)])
+    fit = minimize(
+        loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(-50, 50), (LEAST_SLOPE, 100)]
+    )
     return float(fit.x[0]), float(fit.x[1])

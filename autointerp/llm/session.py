@@ -75,5 +75,7 @@ class Session:
         spent = [llm.spent for llm in self.models.values()]
         unpriced = sum(s.unpriced for s in spent)
         price = f"${sum(s.cost_usd for s in spent):.2f}" + (f" + {unpriced} unpriced" if unpriced else "")
-        asked, known, failed = (sum(getattr(s, name) for s in spent) for name in ("asked", "from_ledger", "failed"))
+        asked, known, failed = (
+            sum(getattr(s, name) for s in spent) for name in ("asked", "from_ledger", "failed")
+        )
         return f"{asked} asked, {known} known, {failed} failed, {price}"

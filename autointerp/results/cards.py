@@ -67,12 +67,16 @@ def latent_entry(
         reason=str(row["reason"]),
         firing_rate=float(row["firing_rate"]),
         n_active=int(row["n_active"]),
-        key_features=[{"name": c.feature, "direction": c.direction, "verdict": c.verdict} for c in label.claims]
+        key_features=[
+            {"name": c.feature, "direction": c.direction, "verdict": c.verdict} for c in label.claims
+        ]
         if label
         else [],
         scores=list(scores),
         histogram=Histogram(edges=edges.tolist(), counts=counts.tolist()) if len(values) else None,
-        breakdown={name: _breakdown(codes, names, sizes, rows) for name, (codes, names, sizes) in breakdowns.items()},
+        breakdown={
+            name: _breakdown(codes, names, sizes, rows) for name, (codes, names, sizes) in breakdowns.items()
+        },
         contrasts=_contrasts(evidence) if evidence else [],
         examples=_examples(evidence) if evidence else [],
         activations=_on_points(points, rows, values) if points is not None else None,
@@ -136,7 +140,11 @@ def value_codes(obs: pd.DataFrame) -> dict[str, tuple[np.ndarray, list[str], np.
         if values.dtype.kind == "f" or not 2 <= values.nunique() <= MAX_VALUES or len(found) == MAX_COLUMNS:
             continue
         codes, names = pd.factorize(values.astype(str).where(values.notna()), sort=True)
-        found[str(column)] = (codes, [str(n) for n in names], np.bincount(codes[codes >= 0], minlength=len(names)))
+        found[str(column)] = (
+            codes,
+            [str(n) for n in names],
+            np.bincount(codes[codes >= 0], minlength=len(names)),
+        )
     return found
 
 
@@ -153,10 +161,15 @@ def map_points(corpus: Any, seed: int) -> tuple[UmapPoints, np.ndarray] | None:
     return UmapPoints(x=x, y=y, name=name), rows
 
 
-def _breakdown(codes: np.ndarray, names: list[str], sizes: np.ndarray, rows: np.ndarray) -> list[BreakdownValue]:
+def _breakdown(
+    codes: np.ndarray, names: list[str], sizes: np.ndarray, rows: np.ndarray
+) -> list[BreakdownValue]:
     fired = codes[rows]
     active = np.bincount(fired[fired >= 0], minlength=len(names))
-    return [BreakdownValue(value=v, n=int(n), n_active=int(a)) for v, n, a in zip(names, sizes, active, strict=True)]
+    return [
+        BreakdownValue(value=v, n=int(n), n_active=int(a))
+        for v, n, a in zip(names, sizes, active, strict=True)
+    ]
 
 
 def _contrasts(evidence: Evidence) -> list[ContrastBlock]:
@@ -174,7 +187,12 @@ def _contrasts(evidence: Evidence) -> list[ContrastBlock]:
 
     return [
         ContrastBlock(
-            against=c.against, n_active=c.n_active, n_silent=c.n_silent, null=_number(c.null), up=told(c.up), down=told(c.down)
+            against=c.against,
+            n_active=c.n_active,
+            n_silent=c.n_silent,
+            null=_number(c.null),
+            up=told(c.up),
+            down=told(c.down),
         )
         for c in evidence.contrasts
     ]
@@ -191,7 +209,9 @@ def _examples(evidence: Evidence) -> list[ExampleEntry]:
                 id=item.item_id,
                 strength=item.strength,
                 text=item.rendering.text,
-                look_alike={"id": near.item_id, "text": near.rendering.text, "panel": list(near.panel)} if near else None,
+                look_alike={"id": near.item_id, "text": near.rendering.text, "panel": list(near.panel)}
+                if near
+                else None,
                 panel=list(item.panel),
             )
         )
@@ -199,11 +219,9 @@ def _examples(evidence: Evidence) -> list[ExampleEntry]:
 
 
 def _on_points(points: np.ndarray, rows: np.ndarray, values: np.ndarray) -> PointActivations:
-    shown, on_points, on_rows = np.intersect1d(points, rows, assume_unique=True, return_indices=True)
+    _, on_points, on_rows = np.intersect1d(points, rows, assume_unique=True, return_indices=True)
     return PointActivations(rows=on_points.tolist(), values=[float(f"{v:.4g}") for v in values[on_rows]])
 
 
 def _number(value: Any) -> float | None:
     return None if value is None or pd.isna(value) or not np.isfinite(value) else float(value)
-
-

@@ -18,10 +18,24 @@ def latents_table(labels: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """var of latents.h5ad, a row a latent: the first explainer's label and detection AUROC per negative kind."""
     first = labels.drop_duplicates("latent").set_index("latent")
     table = first[
-        ["title", "description", "kind", "confidence", "abstained", "explainer", "firing_rate", "n_active", "reason"]
+        [
+            "title",
+            "description",
+            "kind",
+            "confidence",
+            "abstained",
+            "explainer",
+            "firing_rate",
+            "n_active",
+            "reason",
+        ]
     ].copy()
     table["confidence"] = table["confidence"].astype(float)
-    own = scores[(scores.scorer == "detection") & (scores.metric == "auroc") & (scores.explainer == first.explainer.iloc[0])]
+    own = scores[
+        (scores.scorer == "detection")
+        & (scores.metric == "auroc")
+        & (scores.explainer == first.explainer.iloc[0])
+    ]
     for kind in VAR_SCORES:
         values = own[own.negatives == kind].drop_duplicates("latent").set_index("latent")
         table[f"auroc_{kind}"] = values["value"].astype(float).reindex(table.index)

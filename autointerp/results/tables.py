@@ -1,4 +1,4 @@
-"""In which form do results leave a run? labels.csv, scores.csv, trials.parquet, run.json, and the summary over latents."""
+"""In which form do results leave a run? labels.csv, scores.csv, trials.parquet, run.json, a summary over latents."""
 
 from __future__ import annotations
 
@@ -34,7 +34,13 @@ def safe_cell(text: str) -> str:
 
 
 def label_row(
-    run_id: str, dictionary: str, latent: int, explainer: str, outcome: Label | Failure | str, rate: float, n: int
+    run_id: str,
+    dictionary: str,
+    latent: int,
+    explainer: str,
+    outcome: Label | Failure | str,
+    rate: float,
+    n: int,
 ) -> dict[str, Any]:
     """A row of labels.csv. ``outcome`` is a label, why asking for one failed, or why none was asked for."""
     row: dict[str, Any] = dict.fromkeys(LABEL_COLUMNS, "")
@@ -52,7 +58,9 @@ def label_row(
         "kind": outcome.kind,
         "confidence": outcome.confidence,
         "abstained": outcome.abstained,
-        "key_features": safe_cell("; ".join(f.name + ("+" if f.direction == "up" else "-") for f in outcome.key_features)),
+        "key_features": safe_cell(
+            "; ".join(f.name + ("+" if f.direction == "up" else "-") for f in outcome.key_features)
+        ),
         "claims_supported": verdicts.count("supported"),
         "claims_contradicted": verdicts.count("contradicted"),
         "claims_not_measured": verdicts.count("not measured"),
@@ -132,7 +140,7 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     expected = asked.groupby("explainer").latent.nunique()
     keys = ["explainer", "scorer", "judge", "metric", "negatives"]
     for key, members in own.groupby(keys, sort=True):
-        explainer, scorer, judge, metric, negatives = key
+        explainer, metric = key[0], key[3]
         values = members["value"].astype(float)
         n_latents = int(expected.get(explainer, 0))
         at_chance = metric in ("auroc", "balanced_accuracy")
@@ -143,7 +151,9 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
         places = pd.MultiIndex.from_arrays([members.latent, members.metric, members.negatives])
         ceiling = ceilings.reindex(places).to_numpy()
         shares = [
-            share_of_ceiling(v, c) for v, c in zip(values, ceiling, strict=True) if np.isfinite(v) and np.isfinite(c)
+            share_of_ceiling(v, c)
+            for v, c in zip(values, ceiling, strict=True)
+            if np.isfinite(v) and np.isfinite(c)
         ]
         median = float(values.median())
         rows.append(

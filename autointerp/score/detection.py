@@ -12,7 +12,12 @@ import numpy as np
 
 from autointerp.schema import POSITIVE, Answer, Examples, Label, Question, Score, Trials
 from autointerp.score.auroc import auroc_interval
-from autointerp.score.intervals import Interval, balanced_accuracy_interval, proportion_interval, spearman_interval
+from autointerp.score.intervals import (
+    Interval,
+    balanced_accuracy_interval,
+    proportion_interval,
+    spearman_interval,
+)
 
 NAME = "detection"
 THRESHOLD = 50.0
@@ -22,7 +27,12 @@ LOW_POSITIVES = 20
 
 
 def questions(
-    label: Label, latent: int, examples: Examples, batch_size: int | None, seed: int, panel: tuple[str, ...] = ()
+    label: Label,
+    latent: int,
+    examples: Examples,
+    batch_size: int | None,
+    seed: int,
+    panel: tuple[str, ...] = (),
 ) -> list[Question]:
     """All test items of a latent, shuffled by (seed, latent, crc32('detection')), in batches without truth.
 
@@ -31,7 +41,10 @@ def questions(
     rng = np.random.default_rng([seed, latent, crc32(NAME.encode())])
     rows = rng.permutation(examples.rows)
     size = batch_size or len(rows)
-    return [Question(NAME, latent, label, rows[start : start + size], panel) for start in range(0, len(rows), size)]
+    return [
+        Question(NAME, latent, label, rows[start : start + size], panel)
+        for start in range(0, len(rows), size)
+    ]
 
 
 def trials(
@@ -84,7 +97,9 @@ def scores(judged: Trials, firing_rate: float, split_mode: str, split_hash: str)
     clusters = judged.prompts if (judged.prompts != "").any() else None
     made: list[Score] = []
 
-    def add(metric: str, negatives: str, members: np.ndarray, interval_of: Callable, least_negatives: int = 0) -> None:
+    def add(
+        metric: str, negatives: str, members: np.ndarray, interval_of: Callable, least_negatives: int = 0
+    ) -> None:
         kept = members & answered
         n_failed = int((members & ~answered).sum())
         n_pos = int((kept & truth).sum())
@@ -127,13 +142,20 @@ def scores(judged: Trials, firing_rate: float, split_mode: str, split_hash: str)
     def area(kept: np.ndarray) -> Interval | None:
         if truth[kept].all() or not truth[kept].any():
             return None
-        return auroc_interval(truth[kept], judged.answers[kept], None if clusters is None else clusters[kept], judged.groups[kept])
+        return auroc_interval(
+            truth[kept],
+            judged.answers[kept],
+            None if clusters is None else clusters[kept],
+            judged.groups[kept],
+        )
 
     def balanced(kept: np.ndarray) -> Interval | None:
         if truth[kept].all() or not truth[kept].any():
             return None
         said = judged.answers[kept] >= THRESHOLD
-        return balanced_accuracy_interval(truth[kept], said, None if clusters is None else clusters[kept], judged.groups[kept])
+        return balanced_accuracy_interval(
+            truth[kept], said, None if clusters is None else clusters[kept], judged.groups[kept]
+        )
 
     def hits(kept: np.ndarray) -> Interval:
         right = (judged.answers[kept] >= THRESHOLD) == truth[kept]
@@ -147,7 +169,12 @@ def scores(judged: Trials, firing_rate: float, split_mode: str, split_hash: str)
         add("balanced_accuracy", kind, truth | silent, balanced, LEAST_PER_KIND)
         add("specificity", kind, silent, hits, LEAST_PER_KIND)
     add("recall", "", truth, hits)
-    add("precision_pop", "random", truth | (judged.kinds == "random"), lambda kept: _precision(judged, kept, firing_rate))
+    add(
+        "precision_pop",
+        "random",
+        truth | (judged.kinds == "random"),
+        lambda kept: _precision(judged, kept, firing_rate),
+    )
     add("spearman", "", truth, lambda kept: _strength(judged, kept))
     return made
 

@@ -19,7 +19,11 @@ MODEL_SHARE, MODEL_LEAST = 0.25, 50
 
 
 def derangement(
-    labels: Sequence[Label], activations: Activations, rows: np.ndarray, firing: np.ndarray, rng: np.random.Generator
+    labels: Sequence[Label],
+    activations: Activations,
+    rows: np.ndarray,
+    firing: np.ndarray,
+    rng: np.random.Generator,
 ) -> dict[int, int]:
     """Which other latent's label each latent gets: latent -> latent.
 
@@ -40,7 +44,11 @@ def derangement(
     inside[rows] = True
     latents = np.array([label.latent for label in labels])
     titles = {label.latent: label.title.strip().lower() for label in labels}
-    fired = {latent: active[inside[active]] for latent in latents.tolist() for active in [activations.latent(latent)[0]]}
+    fired = {
+        latent: active[inside[active]]
+        for latent in latents.tolist()
+        for active in [activations.latent(latent)[0]]
+    }
     by_rate = latents[np.lexsort((latents, firing[latents]))]
     for tertile in np.array_split(by_rate, 3):
         allowed = np.zeros((len(tertile), len(tertile)), dtype=bool)

@@ -1,0 +1,306 @@
+"""What can be typed? Every command reads options, calls the library and prints what came out and what to do next."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autointerp.errors import EXIT_CODE, UserError
+
+if TYPE_CHECKING:
+    from autointerp.config import RunConfig
+    from autointerp.run import Run
+
+app = typer.Typer(
+    help="Labels for what a model of cells has learned, each with a score on cells its writer never saw.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+DISK_FULL_BYTES = 8 * 2**20
+
+Data = Annotated[Path | None, typer.Option(help="AnnData file: .h5ad or .zarr")]
+Config = Annotated[Path | None, typer.Option(help="TOML file with these options; the command line wins")]
+Embedding = Annotated[str | None, typer.Option(help="obsm key, .npy file, or pca [default: pca]")]
+Pca = Annotated[int | None, typer.Option(help="components of --embedding pca [default: 50]")]
+Layer = Annotated[str | None, typer.Option(help="layer to read in place of X")]
+Matrix = Annotated[str | None, typer.Option(help="what the matrix holds: auto, counts, lognorm or scaled")]
+Symbols = Annotated[str | None, typer.Option(help="var column with gene symbols")]
+Group = Annotated[str | None, typer.Option(help="obs column that cuts the splits: donor, batch, plate")]
+Category = Annotated[str | None, typer.Option(help="obs column for same_category negatives")]
+Control = Annotated[str | None, typer.Option(help="COLUMN=VALUE of control rows")]
+ControlGroup = Annotated[str | None, typer.Option(help="obs column that cuts the control rows")]
+Backed = Annotated[bool | None, typer.Option(help="read the matrix from disk [default: above 2 GiB]")]
+Dictionary = Annotated[str | None, typer.Option(help="topk, or the folder of a saved dictionary")]
+Acts = Annotated[str | None, typer.Option("--activations", help="your own activations: obsm key or .npz")]
+Latents = Annotated[str | None, typer.Option(help="size of the dictionary, or auto")]
+K = Annotated[str | None, typer.Option("--k", help="most active latents per cell, or auto")]
+Scaling = Annotated[str | None, typer.Option(help="global, dimension or none")]
+Explainers = Annotated[
+    list[str] | None,
+    typer.Option("--explainer", help="markers, one_shot or file:labels.csv; may be repeated"),
+]
+Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [default: no language model]")]
+Judge = Annotated[str | None, typer.Option(help="judging model, or signature [default: the labeling model]")]
+BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint")]
+EndpointName = Annotated[str | None, typer.Option(help="name of the endpoint in the ledger")]
+Unpriced = Annotated[bool | None, typer.Option("--allow-unpriced", help="go on where a price is unknown")]
+Scorers = Annotated[str | None, typer.Option(help="comma-separated: detection,signature")]
+Controls = Annotated[str | None, typer.Option(help="comma-separated: shuffled,ceiling; or none")]
+MaxLatents = Annotated[int | None, typer.Option(help="label a seeded sample of so many latents")]
+Concurrency = Annotated[int | None, typer.Option(help="requests in flight at most [default: 16]")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads [default: 2]")]
+Seed = Annotated[int | None, typer.Option(help="seed of everything that is drawn [default: 0]")]
+Out = Annotated[Path | None, typer.Option(help="run directory [default: runs/<data>-<hash>]")]
+Directory = Annotated[Path, typer.Argument(metavar="RUN", help="run directory, as made by `run` or `fit`")]
+
+
+@app.command()
+def run(
+    data: Data = None, config: Config = None, embedding: Embedding = None, pca: Pca = None, layer: Layer = None,
+    matrix: Matrix = None, gene_symbols: Symbols = None, group: Group = None, category: Category = None,
+    control: Control = None, control_group: ControlGroup = None, backed: Backed = None,
+    dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
+    scaling: Scaling = None, explainer: Explainers = None, model: Model = None, judge: Judge = None,
+    base_url: BaseUrl = None, endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None,
+    scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
+    concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
+) -> None:  # fmt: skip
+    """From a data file to a report: fit, encode, label, score, report. Running again resumes."""
+    _go(_config(dict(locals())), "report")
+
+
+@app.command()
+def fit(
+    data: Data = None, config: Config = None, embedding: Embedding = None, pca: Pca = None, layer: Layer = None,
+    matrix: Matrix = None, gene_symbols: Symbols = None, group: Group = None, category: Category = None,
+    control: Control = None, control_group: ControlGroup = None, backed: Backed = None,
+    dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
+    scaling: Scaling = None, threads: Threads = None, seed: Seed = None, out: Out = None,
+) -> None:  # fmt: skip
+    """Start a run directory: read the data, cut the splits, fit the dictionary."""
+    _go(_config(dict(locals())), "fit")
+
+
+@app.command()
+def encode(directory: Directory) -> None:
+    """Activations of every cell, and which latents can be explained."""
+    _go(_stored(directory, {}), "encode")
+
+
+@app.command()
+def label(
+    directory: Directory, explainer: Explainers = None, model: Model = None, base_url: BaseUrl = None,
+    endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None, max_latents: MaxLatents = None,
+    concurrency: Concurrency = None,
+) -> None:  # fmt: skip
+    """Label the latents of a run; the labels of earlier explainers stay beside the new ones."""
+    options = dict(locals())
+    options.pop("directory")
+    _go(_stored(directory, options), "label")
+
+
+@app.command()
+def score(
+    directory: Directory, scorers: Scorers = None, controls: Controls = None, judge: Judge = None,
+    base_url: BaseUrl = None, endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None,
+    concurrency: Concurrency = None,
+) -> None:  # fmt: skip
+    """Score the labels of a run on held-out cells; asks only what is new."""
+    options = dict(locals())
+    options.pop("directory")
+    _go(_stored(directory, options), "score")
+
+
+@app.command()
+def report(directory: Directory) -> None:
+    """Write the report of a run, doing first whatever is still missing."""
+    _go(_stored(directory, {}), "report")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="run directory")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="seed of everything that is drawn")] = 0,
+) -> None:
+    """The main job, offline, on 700 real blood cells that come with scanpy. No language model is asked."""
+    from importlib.util import find_spec
+
+    found = find_spec("scanpy")
+    if found is None or found.origin is None:
+        raise UserError("The demo's cells come with scanpy. Install it: pip install 'autointerp-bio[cells]'.")
+    cells = Path(found.origin).parent / "datasets" / "10x_pbmc68k_reduced.h5ad"
+    if not cells.exists():
+        raise UserError(f"scanpy's example data is not at {cells}. Install scanpy again.")
+    _go(_config({"data": cells, "embedding": "pca", "out": out, "seed": seed}), "report")
+
+
+@app.command()
+def doctor() -> None:
+    """Check the installation: packages, prompts, keys (names only), a second owner of the import name sae."""
+    from autointerp.doctor import diagnose
+
+    findings = diagnose()
+    for finding in findings:
+        print(f"{'ok ' if finding.ok else 'BAD'}  {finding.what}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> int:
+    """Entry point: a UserError is one line and exit code 2; anything else is a bug and shows its traceback."""
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        return _refused(str(error))
+    except KeyboardInterrupt:
+        print("\nStopped. Nothing that was answered is lost. Go on with the same command.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if not _disk_is_full(error):
+            raise
+        return _refused(f"No space left on the disk ({error}). Free some, and run the same command again.")
+    except Exception as error:
+        import click
+
+        if isinstance(error, typer.Exit | click.exceptions.Exit):
+            return int(error.exit_code)
+        if isinstance(error, click.ClickException):
+            error.show()
+            return error.exit_code
+        if isinstance(error, click.Abort):
+            return 130
+        raise
+    return 0
+
+
+def _go(config: RunConfig, stage: str) -> None:
+    from autointerp.cli_progress import Watch
+    from autointerp.run import Run
+
+    made: Run | None = None
+    try:
+        with Watch() as watch:
+            made = Run(config, watch)
+            for warning in made.warnings:
+                _say(f"warning: {warning}")
+            result = getattr(made, stage)()
+    except KeyboardInterrupt:
+        started = made is not None and (made.directory / "run.json").exists()
+        again = f"autointerp report {made.directory}" if started and made else "the same command"
+        print(f"\nStopped. Nothing that was answered is lost. Go on with: {again}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except OSError as error:
+        if not _disk_is_full(error, made.directory if made else None):
+            raise
+        raise UserError(
+            f"No space left on the disk ({error}). Free some, and run the same command again."
+        ) from error
+    _close(made, stage, result)
+
+
+def _close(made: Run, stage: str, result: Any) -> None:
+    """What came out, and the next command."""
+    for note in made.notes:
+        _say(note)
+    for warning in made.warnings:
+        _say(f"warning: {warning}")
+    directory = made.directory
+    following = {"fit": "encode", "encode": "label", "label": "score", "score": "report"}
+    if stage in ("fit", "encode"):
+        n = len(made.prepared.chosen) if stage == "encode" else None
+        print(f"{directory}: {stage} done" + (f", {n} latents can be explained" if n is not None else ""))
+    if stage == "label":
+        done = result[(result.reason == "")]
+        print(f"{directory / 'labels.csv'}: {len(done)} labels of {len(result)} latents")
+    if stage in ("score", "report"):
+        _print_summary(made)
+        print(f"{directory / 'scores.csv'}")
+    if stage in following:
+        _say(f"Next: autointerp {following[stage]} {directory}")
+    else:
+        print(f"{result}")
+        if not any(e.needs_model for e in made.explainers.values()) and made.config.judge_name == "signature":
+            _say("No language model was asked: labels are marker features, judged by their signature.")
+            _say(f"Next: open {result}, or label with a model: "
+                 f"autointerp label {directory} --explainer one_shot --model PROVIDER/NAME")  # fmt: skip
+        else:
+            _say(f"Next: open {result}")
+
+
+def _print_summary(made: Run) -> None:
+    table = made.summary
+    shown = table[(table.scorer == "detection") & (table.metric == "auroc")]
+    for row in shown.to_dict(orient="records"):
+        print(
+            f"{row['explainer']}, detection by {row['judge']}, AUROC against {row['negatives']} negatives: "
+            f"median {row['median']:.3f} "
+            f"({row['n_scored']} of {row['n_latents']} latents; mean_all {row['mean_all']:.3f}), "
+            f"shuffled {row['shuffled']:.3f}, margin {row['margin']:+.3f}, "
+            f"ceiling {row['ceiling']:.3f}, share of its margin {row['share_of_ceiling']:.2f}"
+        )
+
+
+def _config(options: dict[str, Any]) -> RunConfig:
+    from autointerp.config import make_config
+
+    file = options.pop("config", None)
+    out = options.get("out")
+    if options.get("data") is None and file is None:
+        if out is not None and (out / "run.json").exists():
+            return _stored(out, {k: v for k, v in options.items() if k != "out"})
+        raise UserError("No data. Pass --data FILE.h5ad, or --config FILE.toml.")
+    return make_config(_split_lists(options), file)
+
+
+def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
+    """The config of a run directory, with options over it; explainers are added to those already there."""
+    from autointerp.config import make_config
+
+    path = directory / "run.json"
+    if not path.exists():
+        raise UserError(
+            f"{directory} is not a run directory (no run.json). Start one with: autointerp fit --data FILE"
+        )
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))["config"]
+    except (json.JSONDecodeError, KeyError) as error:
+        raise UserError(
+            f"{path} is not the record of a run. Remove it, or choose another directory."
+        ) from error
+    added = options.get("explainer")
+    if added:
+        before = stored.get("explainer") or (["one_shot"] if stored.get("model") else ["markers"])
+        options["explainer"] = list(dict.fromkeys([*before, *added]))
+    merged = stored | {k: v for k, v in _split_lists(options).items() if v not in (None, (), [])}
+    return make_config(merged | {"out": directory})
+
+
+def _split_lists(options: dict[str, Any]) -> dict[str, Any]:
+    for name in ("scorers", "controls"):
+        if isinstance(options.get(name), str):
+            options[name] = tuple(part.strip() for part in options[name].split(",") if part.strip())
+    return options
+
+
+def _disk_is_full(error: OSError, directory: Path | None = None) -> bool:
+    """Also where a library hides the number: numpy and HDF5 tell of a full disk in words only."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return True
+    place = directory if directory is not None and directory.exists() else Path()
+    return error.errno is None and shutil.disk_usage(place).free < DISK_FULL_BYTES
+
+
+def _refused(message: str) -> int:
+    print(f"autointerp: {message}", file=sys.stderr)
+    return EXIT_CODE
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
