@@ -1,4 +1,4 @@
-"""What does a person see while a long stage runs? A bar with ETA, spend and failures; lines where there is no terminal."""
+"""What does a person see while a long stage runs? Bars with ETA, spend, failures; plain lines without a terminal."""
 
 from __future__ import annotations
 

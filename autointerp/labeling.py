@@ -83,7 +83,7 @@ async def label_all(
     async def one(job: tuple[str, int]) -> None:
         name, latent = job
         explainer = explainers[name]
-        evidence = prepared.evidence(latent, shown=explainer.needs_model)
+        evidence = prepared.evidence(latent) if explainer.needs_model else prepared.evidence(latent, shown=0)
         said = await explainer.explain(evidence, session.models.get("label"))
         if isinstance(said, Label):
             said = check_claims(said, evidence.contrasts[0], measured)

@@ -19,7 +19,7 @@ from autointerp.evidence.activations import Activations, read_activations
 from autointerp.evidence.assemble import assemble
 from autointerp.evidence.coactivation import partners
 from autointerp.evidence.contrast import Contrasts, contrast_all
-from autointerp.evidence.examples import ExampleSampler, why_not_explainable
+from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_not_explainable
 from autointerp.evidence.matched import matched_sides
 from autointerp.evidence.splits import Split, split_items
 from autointerp.schema import Evidence, ExampleSet
@@ -238,8 +238,8 @@ class Prepared:
             self.progress("contrasts", 2, 2, "")
         return overall, matched
 
-    def evidence(self, latent: int, shown: bool = True) -> Evidence:
-        """What an explainer may see of one chosen latent."""
+    def evidence(self, latent: int, shown: int = EXPLAIN_POSITIVES) -> Evidence:
+        """What an explainer may see of one chosen latent; ``shown`` is how many activating items are rendered."""
         explain = self.split.rows("explain")
         n_active = int(self._explain_counts[latent])
         examples = self.example_sets[latent].explain

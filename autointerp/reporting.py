@@ -29,6 +29,8 @@ SPLIT_NOTES = {
     "group": "Whole groups are held out: no group is on both sides.",
 }
 
+EXAMPLES = 8  # activating items on a card
+
 
 def report_payload(
     run_id: str,
@@ -82,7 +84,7 @@ def report_payload(
                 row,
                 outcome if isinstance(outcome, Label) else None,
                 by_label.get(key, []),
-                prepared.evidence(key[1]) if with_card else None,
+                prepared.evidence(key[1], shown=EXAMPLES) if with_card else None,
                 activations,
                 breakdowns if number < MAX_CARD_LATENTS else {},
                 points[1] if points and number < MAX_CARD_LATENTS else None,

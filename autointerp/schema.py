@@ -145,7 +145,7 @@ class Evidence:
     n_explain: int
     contrasts: tuple[Contrast, ...]
     shown: tuple[ShownItem, ...]  # activating items, strongest first
-    look_alikes: tuple[ShownItem, ...]  # look_alikes[i] is the nearest silent item of shown[i]
+    look_alikes: tuple[ShownItem | None, ...]  # look_alikes[i] is the nearest silent item of shown[i]
     silent: tuple[ShownItem, ...]  # other silent items, by kind
     covariates: tuple[tuple[str, float, float], ...]  # (name, median active, median matched silent)
     noun: str = "cell"  # what one item is called in a prompt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -165,13 +166,14 @@ class CellCorpus:
 
     def panel(self, rows: np.ndarray, names: Sequence[str]) -> list[tuple[tuple[str, float], ...]]:
         """Log-normalized values of named genes, zeros included; names that are not measured are left out."""
-        index = self.feature_index()
+        index = self.feature_index
         known = [name for name in names if name in index]
         values = self.features(rows)[:, [index[name] for name in known]].toarray()
         return [
             tuple((name, round(float(v), 2)) for name, v in zip(known, row, strict=True)) for row in values
         ]
 
+    @cached_property
     def feature_index(self) -> dict[str, int]:
         """Column number of each gene name."""
         return {str(name): i for i, name in enumerate(self.feature_names)}

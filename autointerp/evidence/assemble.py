@@ -8,6 +8,7 @@ import numpy as np
 
 from autointerp.corpus.base import Corpus
 from autointerp.evidence.contrast import Contrasts
+from autointerp.evidence.examples import EXPLAIN_POSITIVES
 from autointerp.schema import POSITIVE, Evidence, Examples, ShownItem
 
 PANEL_FEATURES = 10
@@ -38,6 +39,13 @@ def panel_features(contrasts: Sequence[Contrasts], latent: int, names: np.ndarra
     return list(chosen)[:PANEL_FEATURES]
 
 
+def spread(n: int, most: int) -> list[int]:
+    """Up to ``most`` of the places 0 … n−1, evenly, first and last among them."""
+    if n <= most:
+        return list(range(n))
+    return [round(i * (n - 1) / max(1, most - 1)) for i in range(most)]
+
+
 def assemble(
     corpus: Corpus,
     latent: int,
@@ -45,23 +53,26 @@ def assemble(
     contrasts: Sequence[Contrasts],
     n_active: int,
     n_explain: int,
-    shown: bool = True,
+    shown: int = EXPLAIN_POSITIVES,
 ) -> Evidence:
     """Evidence of one latent from its explain examples.
 
-    shown : False leaves out the rendered items, for explainers that read contrasts only
+    shown : how many activating items to render, spread over strength; 0 renders nothing, for explainers that read
+        contrasts only
     """
     names = corpus.feature_names
     positives = explain.truth
     order = np.flatnonzero(positives)[::-1]  # strongest first
+    order = order[spread(len(order), shown)]
     neighbours = explain.of_kind("neighbour")  # entry i is the look-alike of positive i
+    paired = order[order < len(neighbours)]
     others = np.flatnonzero(~positives & (explain.kinds != "neighbour"))
     panel = panel_features(contrasts, latent, names) if shown else []
     greatest = float(explain.activations.max(initial=0.0))
     strength = strengths(explain.activations, greatest)
 
     def items(rows: np.ndarray, kinds: Sequence[str], shown_strength: Sequence[int]) -> tuple[ShownItem, ...]:
-        if not shown or len(rows) == 0:
+        if shown == 0 or len(rows) == 0:
             return ()
         cards, panels = corpus.render(rows), corpus.panel(rows, panel)
         return tuple(
@@ -69,7 +80,8 @@ def assemble(
             for row, s, kind, card, values in zip(rows, shown_strength, kinds, cards, panels, strict=True)
         )
 
-    matched = neighbours[order[order < len(neighbours)]]
+    near = items(neighbours[paired], ["neighbour"] * len(paired), [0] * len(paired))
+    look_alike = dict(zip(paired.tolist(), near, strict=False))
     return Evidence(
         latent=latent,
         firing_rate=n_active / n_explain,
@@ -77,7 +89,7 @@ def assemble(
         n_explain=n_explain,
         contrasts=tuple(c.of(latent, names) for c in contrasts),
         shown=items(explain.rows[order], [POSITIVE] * len(order), strength[order].tolist()),
-        look_alikes=items(matched, ["neighbour"] * len(matched), [0] * len(matched)),
+        look_alikes=tuple(look_alike.get(i) for i in order.tolist()) if shown else (),
         silent=items(explain.rows[others], explain.kinds[others].tolist(), [0] * len(others)),
         covariates=tuple(
             (name, float(np.median(values[explain.rows[positives]])), float(np.median(values[neighbours])))

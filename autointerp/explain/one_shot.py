@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from autointerp.evidence.assemble import spread
 from autointerp.llm.client import LLM
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label, LabelKind
 from autointerp.templates import render
@@ -54,7 +55,6 @@ class OneShot:
     def prompt(self, evidence: Evidence) -> str:
         """The evidence in words: spread over strength where there is more than a prompt holds."""
         shown = spread(len(evidence.shown), SHOWN)
-        paired = [i for i in shown if i < len(evidence.look_alikes)]
         return render(
             "explain/one_shot.j2",
             noun=evidence.noun,
@@ -64,7 +64,7 @@ class OneShot:
             n_explain=evidence.n_explain,
             contrasts=evidence.contrasts,
             shown=[evidence.shown[i] for i in shown],
-            look_alikes=[evidence.look_alikes[i] for i in paired],
+            look_alikes=[evidence.look_alikes[i] for i in shown],
             silent=[evidence.silent[i] for i in spread(len(evidence.silent), SILENT)],
             covariates=evidence.covariates,
             kinds=LABEL_KINDS,
@@ -74,13 +74,6 @@ class OneShot:
 def reask_message(problem: str) -> str:
     """What a model is told whose reply could not be read."""
     return render("shared/reask.j2", problem=problem)
-
-
-def spread(n: int, most: int) -> list[int]:
-    """Up to ``most`` of the places 0 … n−1, evenly, first and last among them."""
-    if n <= most:
-        return list(range(n))
-    return [round(i * (n - 1) / (most - 1)) for i in range(most)]
 
 
 def to_label(reply: LabelReply, latent: int, explainer: str, model: str, keys: tuple[str, ...]) -> Label:

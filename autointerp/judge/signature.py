@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from autointerp.corpus.base import Corpus
@@ -16,6 +15,7 @@ LEAST_SLOPE = (
 )
 LEAST_DEVELOP_POSITIVES = 10
 RIDGE = 1e-3
+MAX_STEPS = 100
 
 
 class Signatures:
@@ -31,17 +31,18 @@ class Signatures:
 
         ``features`` up count +1, down −1; features that never vary on explain are left out.
         """
-        signed = {
-            self._index[f.name]: (1.0 if f.direction == "up" else -1.0)
-            for f in features
-            if f.name in self._index
-        }
-        columns = np.array([c for c in signed if self._sd[c] > 0], dtype=np.int64)
-        if len(columns) == 0:
+        columns, signs = [], []
+        for f in features:
+            column = self._index.get(f.name)
+            if column is not None and self._sd[column] > 0:
+                columns.append(column)
+                signs.append(1.0 if f.direction == "up" else -1.0)
+        if not columns:
             return None
-        weight = np.zeros(len(self._mean), dtype=np.float64)
-        weight[columns] = np.array([signed[c] for c in columns]) / self._sd[columns] / len(columns)
-        return self._corpus.features(rows) @ weight - self._mean @ weight
+        share = np.array(signs) / self._sd[columns] / len(columns)  # (f,)
+        weight = np.zeros(len(self._mean))
+        weight[columns] = share
+        return self._corpus.features(rows) @ weight - (self._mean[columns] * share).sum()
 
 
 class SignatureJudge:
@@ -90,17 +91,39 @@ def _enough(examples: Examples) -> bool:
 
 
 def fit_logistic(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """(a, b) of logistic(a + b·score) with both classes weighing the same, a light ridge on b, and b ≥ 0.05."""
-    weights = np.where(truth, 0.5 / max(1, truth.sum()), 0.5 / max(1, (~truth).sum()))
-    sign = np.where(truth, 1.0, -1.0)
+    """(a, b) of logistic(a + b·score) with both classes weighing the same, a light ridge on b, and b ≥ 0.05.
 
-    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = sign * (theta[0] + theta[1] * scores)
-        slope = -weights * sign * expit(-margin)
-        value = weights @ np.logaddexp(0, -margin) + 0.5 * RIDGE * theta[1] ** 2
-        return float(value), np.array([slope.sum(), slope @ scores + RIDGE * theta[1]])
+    Newton's method; the loss is convex, so where the best b lies below 0.05 it is 0.05 and a is fitted beside it.
 
-    fit = minimize(
-        loss, np.array([0.0, 1.0]), jac=True, method="L-BFGS-B", bounds=[(-50, 50), (LEAST_SLOPE, 100)]
-    )
-    return float(fit.x[0]), float(fit.x[1])
+    scores : (e,) float; truth : (e,) bool, both values among them
+    """
+    a, b = _newton(scores, truth, None)
+    return (a, b) if b >= LEAST_SLOPE else _newton(scores, truth, LEAST_SLOPE)
+
+
+def _newton(scores: np.ndarray, truth: np.ndarray, slope: float | None) -> tuple[float, float]:
+    weights = np.where(truth, 0.5 / max(1, int(truth.sum())), 0.5 / max(1, int((~truth).sum())))
+    a, b = 0.0, 0.0 if slope is None else slope
+
+    def loss(a: float, b: float) -> float:
+        margin = np.where(truth, 1.0, -1.0) * (a + b * scores)
+        return float((weights * np.logaddexp(0, -margin)).sum() + 0.5 * RIDGE * b**2)
+
+    current = loss(a, b)
+    for _ in range(MAX_STEPS):
+        p = expit(a + b * scores)
+        residual, curvature = weights * (p - truth), weights * p * (1 - p) + 1e-12
+        ga, gb = residual.sum(), (residual * scores).sum() + RIDGE * b
+        haa, hab, hbb = curvature.sum(), (curvature * scores).sum(), (curvature * scores**2).sum() + RIDGE
+        if slope is None:
+            det = haa * hbb - hab * hab
+            da, db = (hbb * ga - hab * gb) / det, (haa * gb - hab * ga) / det
+        else:
+            da, db = ga / haa, 0.0
+        step = 1.0
+        while (tried := loss(a - step * da, b - step * db)) > current and step > 1e-6:
+            step /= 2
+        if current - tried < 1e-12:
+            break
+        a, b, current = a - step * da, b - step * db, tried
+    return float(a), float(b)

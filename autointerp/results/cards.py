@@ -24,7 +24,7 @@ from autointerp.results.payload import (
 from autointerp.schema import Evidence, FeatureShift, Label
 from autointerp.score.statistics import share_of_ceiling
 
-EXAMPLES, FEATURES, POINTS = 8, 20, 5000
+FEATURES, POINTS = 20, 5000
 MAX_VALUES, MAX_COLUMNS = 30, 8
 MAX_CARD_LATENTS = 2000
 
@@ -199,11 +199,8 @@ def _contrasts(evidence: Evidence) -> list[ContrastBlock]:
 
 
 def _examples(evidence: Evidence) -> list[ExampleEntry]:
-    places = np.unique(np.linspace(0, max(0, len(evidence.shown) - 1), EXAMPLES).astype(int))
     entries = []
-    for i in places[: len(evidence.shown)].tolist():
-        item = evidence.shown[i]
-        near = evidence.look_alikes[i] if i < len(evidence.look_alikes) else None
+    for item, near in zip(evidence.shown, evidence.look_alikes, strict=True):
         entries.append(
             ExampleEntry(
                 id=item.item_id,
