@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+STOPPED = "Stopped. Nothing that was answered is lost."
 DISK_FULL_BYTES = 8 * 2**20
 
 Data = Annotated[Path | None, typer.Option(help="AnnData file: .h5ad or .zarr")]
@@ -160,7 +161,7 @@ def main() -> int:
     except UserError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
-        print("\nStopped. Nothing that was answered is lost. Go on with the same command.", file=sys.stderr)
+        print(f"\n{STOPPED} Go on with: the same command", file=sys.stderr)
         return 130
     except OSError as error:
         if not _disk_is_full(error):
@@ -174,7 +175,8 @@ def main() -> int:
         if isinstance(error, click.ClickException):
             error.show()
             return error.exit_code
-        if isinstance(error, click.Abort):
+        if isinstance(error, click.Abort):  # click's word for an interrupt
+            print(f"{STOPPED} Go on with: the same command", file=sys.stderr)
             return 130
         raise
     return 0
@@ -188,13 +190,18 @@ def _go(config: RunConfig, stage: str) -> None:
     try:
         with Watch() as watch:
             made = Run(config, watch)
-            for warning in made.warnings:
+            _ = (
+                made.prepared.split
+            )  # all that there is to warn of is known now, before anything takes long or costs
+            said = list(made.warnings)
+            for warning in said:
                 _say(f"warning: {warning}")
             result = getattr(made, stage)()
     except KeyboardInterrupt:
         started = made is not None and (made.directory / "run.json").exists()
-        again = f"autointerp report {made.directory}" if started and made else "the same command"
-        print(f"\nStopped. Nothing that was answered is lost. Go on with: {again}", file=sys.stderr)
+        again = "encode" if stage == "fit" else stage  # encode fits first, where that is not done
+        again = f"autointerp {again} {made.directory}" if started and made else "the same command"
+        print(f"\n{STOPPED} Go on with: {again}", file=sys.stderr)
         raise typer.Exit(130) from None
     except OSError as error:
         if not _disk_is_full(error, made.directory if made else None):
@@ -202,15 +209,16 @@ def _go(config: RunConfig, stage: str) -> None:
         raise UserError(
             f"No space left on the disk ({error}). Free some, and run the same command again."
         ) from error
+    for note in made.notes:
+        _say(note)
+    for warning in made.warnings:
+        if warning not in said:
+            _say(f"warning: {warning}")
     _close(made, stage, result)
 
 
 def _close(made: Run, stage: str, result: Any) -> None:
     """What came out, and the next command."""
-    for note in made.notes:
-        _say(note)
-    for warning in made.warnings:
-        _say(f"warning: {warning}")
     directory = made.directory
     following = {"fit": "encode", "encode": "label", "label": "score", "score": "report"}
     if stage in ("fit", "encode"):
@@ -238,12 +246,18 @@ def _print_summary(made: Run) -> None:
     table = made.summary
     shown = table[(table.scorer == "detection") & (table.metric == "auroc")]
     for row in shown.to_dict(orient="records"):
+        figures = {
+            "median": f"{row['median']:.3f}",
+            "mean_all": f"{row['mean_all']:.3f}",
+            "shuffled": f"{row['shuffled']:.3f}",
+            "margin": f"{row['margin']:+.3f}",
+            "ceiling": f"{row['ceiling']:.3f}",
+            "share of its margin": f"{row['share_of_ceiling']:.2f}",
+        }
+        said = [f"{name} {figure}" for name, figure in figures.items() if not figure.endswith("nan")]
         print(
             f"{row['explainer']}, detection by {row['judge']}, AUROC against {row['negatives']} negatives: "
-            f"median {row['median']:.3f} "
-            f"({row['n_scored']} of {row['n_latents']} latents; mean_all {row['mean_all']:.3f}), "
-            f"shuffled {row['shuffled']:.3f}, margin {row['margin']:+.3f}, "
-            f"ceiling {row['ceiling']:.3f}, share of its margin {row['share_of_ceiling']:.2f}"
+            f"{row['n_scored']} of {row['n_latents']} latents scored; {', '.join(said)}"
         )
 
 
@@ -278,8 +292,7 @@ def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
     if added:
         before = stored.get("explainer") or (["one_shot"] if stored.get("model") else ["markers"])
         options["explainer"] = list(dict.fromkeys([*before, *added]))
-    merged = stored | {k: v for k, v in _split_lists(options).items() if v not in (None, (), [])}
-    return make_config(merged | {"out": directory})
+    return make_config(_split_lists(options) | {"out": directory}, stored=stored)
 
 
 def _split_lists(options: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class RunConfig(BaseModel):
     )
     allow_unpriced: bool = Field(False, description="go on where a model's price is unknown")
     scorers: tuple[str, ...] = Field(SCORERS, description=f"of {', '.join(SCORERS)}")
-    controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}")
+    controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}; or none")
     max_latents: int | None = Field(None, ge=1, description="label a seeded sample of so many latents")
     concurrency: int = Field(16, ge=1, description="requests in flight at most")
     threads: int = Field(2, ge=1, description="CPU threads; part of what fixes the bytes of a result")
@@ -83,7 +83,7 @@ class RunConfig(BaseModel):
     @field_validator("controls")
     @classmethod
     def _known_controls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _known("control", value, CONTROLS)
+        return () if value == ("none",) else _known("control", value, CONTROLS)
 
     @property
     def explainers(self) -> tuple[str, ...]:
@@ -111,15 +111,19 @@ def _known(what: str, value: tuple[str, ...], known: tuple[str, ...]) -> tuple[s
     return value
 
 
-def make_config(options: dict[str, Any], file: Path | None = None) -> RunConfig:
-    """Options over a TOML file over the defaults. Options that are None or empty count as not given.
+def make_config(
+    options: dict[str, Any], file: Path | None = None, stored: dict[str, Any] | None = None
+) -> RunConfig:
+    """Options over a TOML file, or over the stored config of a run, over the defaults.
+
+    Options that are None or empty count as not given.
 
     Raises
     ------
     UserError
         One line that names the option, the value seen and what is allowed.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(stored or {})
     if file is not None:
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
