@@ -8,30 +8,55 @@ from dataclasses import replace
 
 from autointerp.schema import Claim, Contrast, Direction, Label
 
-WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]")
-ABSENT_BEFORE = re.compile(
-    r"(low|lower|lack\w*|without|absen\w+|negative for|no|reduced|less|silent for)\W+(\w+\W+){0,1}$", re.I
+WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+LOW = r"(?:low|lower|lo|negative|neg|dim|absent|reduced)"
+HIGH = r"(?:high|higher|hi|positive|pos|bright)"
+FILLER = r"(?:(?:any|detectable|expression|levels?|of|for|in|the)\s+)*"
+LOW_BEFORE = re.compile(  # 'lacks CD3D', 'low levels of LYZ', 'without surface CD4', 'non-CD8A'
+    rf"\b(?:(?:low|lower|lack\w*|without|absen\w+|negative|no|not|reduced|decreased|loss|less|silent)\s+"
+    rf"{FILLER}(?:\w+\s+)?|non-?\s*)$",
+    re.IGNORECASE,
 )
-ABSENT_AFTER = re.compile(r"^(\s*[-−](?=[\s,;.)]|$)|\s*(low|lo|negative|neg)\b)", re.I)
+LOW_AFTER = re.compile(  # 'CD8A-', 'CD8A-CD4+', 'CD8A-negative', 'LYZ low'
+    rf"^(?:[-−](?=[\s,;.:/)]|$)|[-−](?=\w+[+−-](?!\w))|[\s-]*{LOW}\b)", re.IGNORECASE
+)
+HIGH_AFTER = re.compile(rf"^(?:\+|[\s-]*{HIGH}\b)", re.IGNORECASE)
+LISTED = re.compile(r"\s*(?:,|/|,?\s*\b(?:and|or|nor)\b)\s*", re.IGNORECASE)  # what continues an enumeration
 
 
 def named_features(text: str, measured: Collection[str]) -> list[tuple[str, Direction]]:
     """Measured features that a text names, in order, with the direction that its wording gives them.
 
-    A name counts where it matches exactly and has a capital letter or a digit, so that no plain word is a gene.
+    A name counts where it matches exactly and has a capital letter or a digit, so that no plain word is a gene. What
+    is said of the first of an enumeration ('lacks CD3D, CD3E and CD3G') holds for the rest of it.
     """
     found: dict[str, Direction] = {}
-    for match in WORD.finditer(text):
-        word = match.group()
-        name = word if word in measured else word.rstrip("-.")
-        if name in measured and name not in found and re.search(r"[A-Z0-9]", name):
-            before, after = (
-                text[max(0, match.start() - 24) : match.start()],
-                text[match.start() + len(name) :],
-            )
-            absent = ABSENT_BEFORE.search(before) or ABSENT_AFTER.search(after)
-            found[name] = "down" if absent else "up"
+    place, end_before, direction = 0, -1, "up"
+    while match := WORD.search(text, place):
+        name = _measured_start(match.group(), measured)
+        if name is None:  # 'anti-CD4': look at what follows the first part
+            place = match.start() + len(re.split(r"[-.]", match.group(), maxsplit=1)[0])
+            continue
+        place = match.start() + len(name)
+        before, after = text[: match.start()], text[place:]
+        if HIGH_AFTER.search(after):
+            direction = "up"
+        elif LOW_AFTER.search(after):
+            direction = "down"
+        elif not (end_before >= 0 and LISTED.fullmatch(text[end_before : match.start()])):
+            direction = "down" if LOW_BEFORE.search(before) else "up"
+        end_before = place
+        found.setdefault(name, "down" if direction == "down" else "up")
     return list(found.items())
+
+
+def _measured_start(word: str, measured: Collection[str]) -> str | None:
+    """The longest measured name that a word is or starts with, up to a hyphen or dot: CD8A of CD8A-negative."""
+    ends = [len(word), *(m.start() for m in reversed(list(re.finditer(r"[-.]", word))))]
+    for end in ends:
+        if word[:end] in measured and re.search(r"[A-Z0-9]", word[:end]):
+            return word[:end]
+    return None
 
 
 def check_claims(label: Label, contrast: Contrast, measured: Collection[str]) -> Label:

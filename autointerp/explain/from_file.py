@@ -5,24 +5,28 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from autointerp.errors import UserError
-from autointerp.schema import Evidence, Failure, KeyFeature, Label, LabelKind
+from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label
 
 SIGNED_FEATURE = re.compile(r"^(?P<name>.+?)(?P<sign>[+\-−]?)$")
+FORMULA_ESCAPE = re.compile(r"^'[=+\-@\t\r]")
 
 
 class FromFile:
     """Labels from a CSV with columns ``latent`` and ``title``; optional ``description``, ``kind``, ``confidence``,
-    ``key_features`` (``GENE+; OTHER-``). A latent without a row is a failure of kind ``no label``."""
+    ``key_features`` (``GENE+; OTHER-``), ``abstained``; a run's own labels.csv is one.
+
+    A row without a title abstains; a latent without a row is a failure of kind ``no label``.
+    """
 
     needs_model = False
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.name = f"file:{self.path.name}"
-        self._labels = {label.latent: label for label in _read(self.path, self.name)}
+        self._labels = _read(self.path, self.name)
 
     async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
         label = self._labels.get(evidence.latent)
@@ -45,9 +49,10 @@ def parse_features(text: str) -> tuple[KeyFeature, ...]:
     return tuple(features)
 
 
-def _read(path: Path, name: str) -> list[Label]:
-    if not path.exists():
+def _read(path: Path, name: str) -> dict[int, Label]:
+    if not path.is_file():
         raise UserError(f"No such file: {path}. Pass --explainer file:PATH.csv with columns latent, title.")
+    labels: dict[int, Label] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -56,32 +61,45 @@ def _read(path: Path, name: str) -> list[Label]:
                 raise UserError(
                     f"{path} has no column {', '.join(sorted(missing))}; found {reader.fieldnames}."
                 )
-            return [_label(row, number, path, name) for number, row in enumerate(reader, start=2)]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a UTF-8 text file: {error}.") from error
+            for row in reader:
+                label = _label(row, f"{path}, line {reader.line_num}", name)
+                if label.latent in labels:
+                    raise UserError(
+                        f"{path}, line {reader.line_num}: a second row for latent {label.latent}. "
+                        "Keep one label a latent; several explainers go into a file each."
+                    )
+                labels[label.latent] = label
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a CSV file in UTF-8: {error}. Save it as CSV UTF-8.") from error
+    return labels
 
 
-def _label(row: dict[str, str], number: int, path: Path, name: str) -> Label:
+def _label(row: dict[str, str | None], place: str, name: str) -> Label:
+    cells = {column: (text or "").strip() for column, text in row.items() if isinstance(text, str | None)}
     try:
-        latent = int(row["latent"])
-        confidence = float(row.get("confidence") or 1.0)
-    except (TypeError, ValueError) as error:
+        latent, confidence = int(cells["latent"]), float(cells.get("confidence") or 1.0)
+    except ValueError as error:
+        raise UserError(f"{place}: {error}. latent must be a whole number, confidence 0–1.") from error
+    if latent < 0 or not 0 <= confidence <= 1:
         raise UserError(
-            f"{path}, line {number}: {error}. latent must be a whole number, confidence 0–1."
-        ) from error
-    kind = row.get("kind") or "unknown"
-    if kind not in get_args(LabelKind):
-        raise UserError(
-            f"{path}, line {number}: kind {kind!r}; allowed are {', '.join(get_args(LabelKind))}."
+            f"{place}: latent {latent}, confidence {confidence:g}; latent must be 0 or more, confidence 0–1."
         )
-    title = (row.get("title") or "").strip()
+    kind = cells.get("kind") or "unknown"
+    if kind not in LABEL_KINDS:
+        raise UserError(f"{place}: kind {kind!r}; allowed are {', '.join(LABEL_KINDS)}.")
+    title = _unescaped(cells["title"])
     return Label(
         latent=latent,
         explainer=name,
         title=title,
-        description=(row.get("description") or "").strip(),
+        description=_unescaped(cells.get("description", "")),
         kind=kind,  # type: ignore[arg-type]
-        confidence=min(1.0, max(0.0, confidence)),
-        key_features=parse_features(row.get("key_features") or ""),
-        abstained=not title,
+        confidence=confidence,
+        key_features=parse_features(_unescaped(cells.get("key_features", ""))),
+        abstained=not title or cells.get("abstained", "").lower() in ("true", "1", "yes"),
     )
+
+
+def _unescaped(text: str) -> str:
+    """Without the apostrophe that our tables put before what a spreadsheet would run as a formula."""
+    return text[1:] if FORMULA_ESCAPE.match(text) else text

@@ -7,7 +7,7 @@ from typing import Any
 from autointerp.schema import Evidence, Failure, KeyFeature, Label
 
 UP, DOWN = 20, 10
-TITLE_FEATURES = 5
+TITLE_FEATURES, TITLE_WORDS = 5, 10
 
 
 class Markers:
@@ -38,10 +38,7 @@ class Markers:
         features = tuple(KeyFeature(f.name, "up") for f in up) + tuple(
             KeyFeature(f.name, "down") for f in down
         )
-        if up:
-            title = ", ".join(f.name for f in up[:TITLE_FEATURES]) + " high"
-        else:
-            title = ", ".join(f.name for f in down[:TITLE_FEATURES]) + " low"
+        title = _title([f.name for f in up], "high") if up else _title([f.name for f in down], "low")
         said = []
         if up:
             said.append(f"more {', '.join(f.name for f in up[:10])}")
@@ -57,3 +54,12 @@ class Markers:
             confidence=round(1 - contrast.null / strongest, 4),
             key_features=features,
         )
+
+
+def _title(names: list[str], direction: str) -> str:
+    """``A, B high``: up to 5 names and 10 words; a name may be of several words."""
+    count = next(
+        (n for n in range(TITLE_FEATURES, 1, -1) if len(" ".join(names[:n]).split()) < TITLE_WORDS), 1
+    )
+    words = ", ".join(names[:count]).split()
+    return " ".join([*words[: TITLE_WORDS - 1], direction])

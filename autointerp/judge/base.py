@@ -13,7 +13,10 @@ class Judge(Protocol):
     batch_size : how many items a question should hold; None for a rule that reads items one by one
     """
 
-    name: str
-    batch_size: int | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def batch_size(self) -> int | None: ...
 
     async def answer(self, question: Question) -> Answer: ...

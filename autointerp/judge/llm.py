@@ -36,7 +36,7 @@ class LLMJudge:
         self._llm, self._corpus, self._reask = llm, corpus, reask
 
     async def answer(self, question: Question) -> Answer:
-        """One request for the whole question. Items that are missing, repeated or out of 0–100 in the reply fail."""
+        """One request for the whole question. Items fail that are missing, answered in two ways or out of 0–100."""
         request = self._llm.request(self.prompt(question), max_tokens=MAX_TOKENS, temperature=0.0)
         answered = await self._llm.ask_for(request, DetectionReply, self._reask)
         n = len(question.rows)

@@ -29,17 +29,18 @@ class Signatures:
     def scores(self, features: Sequence[KeyFeature], rows: np.ndarray) -> np.ndarray | None:
         """(len(rows),) mean over measured features f of sign(f)·(x_f − μ_f)/σ_f; None where none is measured.
 
-        ``features`` up count +1, down −1; features that never vary on explain are left out.
+        ``features`` up count +1, down −1; one that is named again keeps its first direction; those that never vary on
+        explain are left out.
         """
-        columns, signs = [], []
+        signs: dict[int, float] = {}
         for f in features:
             column = self._index.get(f.name)
             if column is not None and self._sd[column] > 0:
-                columns.append(column)
-                signs.append(1.0 if f.direction == "up" else -1.0)
-        if not columns:
+                signs.setdefault(column, 1.0 if f.direction == "up" else -1.0)
+        if not signs:
             return None
-        share = np.array(signs) / self._sd[columns] / len(columns)  # (f,)
+        columns = np.array(list(signs))
+        share = np.array(list(signs.values())) / self._sd[columns] / len(columns)  # (f,)
         weight = np.zeros(len(self._mean))
         weight[columns] = share
         return self._corpus.features(rows) @ weight - (self._mean[columns] * share).sum()

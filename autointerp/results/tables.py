@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from autointerp.results.atomic import whole_file
 from autointerp.schema import Failure, Label, Score, Trials
+from autointerp.score.detection import TOO_FEW
 from autointerp.score.statistics import margin, mean_scored_and_mean_all, share_of_ceiling
 
 SCHEMA_VERSION = 1
@@ -24,6 +25,10 @@ LABEL_COLUMNS = (
 SCORE_COLUMNS = (
     "run_id", "dictionary", "latent", "explainer", "label_id", "scorer", "judge", "metric", "negatives", "value",
     "ci_low", "ci_high", "ci_method", "n", "n_pos", "n_failed", "reason", "shuffled_value", "split_mode", "split_hash",
+)  # fmt: skip
+SUMMARY_COLUMNS = (
+    "explainer", "scorer", "judge", "metric", "negatives", "n_latents", "n_not_explainable", "n_scored", "mean_all",
+    "mean_scored", "median", "shuffled", "margin", "ceiling", "share_of_ceiling",
 )  # fmt: skip
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -116,58 +121,88 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Compressed with zstd, whole or not at all."""
     with whole_file(path) as part:
         frame.to_parquet(part, index=False, compression="zstd")
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
+    """Indented UTF-8, whole or not at all."""
     with whole_file(path) as part:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """One row per explainer, scorer, judge, metric and negatives: figures over all latents that were to be labeled.
+    """One row per explainer, scorer, judge, metric and negatives: figures over the latents of a run.
 
-    ``n_latents`` are those that are explainable; ``mean_all`` counts the ones without a value as chance (AUROC and
-    balanced accuracy only). ``shuffled`` and ``ceiling`` are medians; ``margin`` = median − max(0.5, shuffled);
-    ``share_of_ceiling`` = median over latents of (value − 0.5)/(ceiling − 0.5).
+    ``n_latents`` are those that were to be labeled, ``n_not_explainable`` those that could not be. ``mean_all`` (AUROC
+    and balanced accuracy only) counts as chance what has no label, no explanation or too many failed answers; where
+    latents were sampled, the ones that cannot be explained weigh what they weigh among all. A latent with too few
+    negatives of a kind is in neither mean of that kind. ``shuffled`` and ``ceiling`` are medians; ``margin`` =
+    median − max(0.5, shuffled); ``share_of_ceiling`` = median over latents of (value − 0.5)/(ceiling − 0.5).
     """
-    rows = []
-    ceilings = scores[scores.explainer == "ceiling"].set_index(["latent", "metric", "negatives"])["value"]
-    ceilings = ceilings[~ceilings.index.duplicated()].astype(float)
+    ceilings = scores[scores.explainer == "ceiling"].set_index(["latent", "scorer", "metric", "negatives"])
+    ceiling_of = ceilings["value"][~ceilings.index.duplicated()].astype(float)
     own = scores[scores.explainer != "ceiling"]
-    asked = labels[(labels.reason == "") | labels.abstained | labels.reason.str.startswith("failed")]
-    expected = asked.groupby("explainer").latent.nunique()
-    keys = ["explainer", "scorer", "judge", "metric", "negatives"]
-    for key, members in own.groupby(keys, sort=True):
-        explainer, metric = key[0], key[3]
-        values = members["value"].astype(float)
-        n_latents = int(expected.get(explainer, 0))
+    asked_of = {name: _asked(rows) for name, rows in labels.groupby("explainer", sort=True)}
+    own = own[own.explainer.isin(list(asked_of))]
+    rows = []
+    for key in sorted(
+        set(own[["scorer", "judge", "metric", "negatives"]].itertuples(index=False, name=None))
+    ):
+        scorer, judge, metric, negatives = key
         at_chance = metric in ("auroc", "balanced_accuracy")
-        padded = np.full(max(n_latents, len(values)), np.nan)
-        padded[: len(values)] = values
-        means = mean_scored_and_mean_all(padded) if len(padded) else None
-        shuffled = members["shuffled_value"].astype(float).median()
-        places = pd.MultiIndex.from_arrays([members.latent, members.metric, members.negatives])
-        ceiling = ceilings.reindex(places).to_numpy()
-        shares = [
-            share_of_ceiling(v, c)
-            for v, c in zip(values, ceiling, strict=True)
-            if np.isfinite(v) and np.isfinite(c)
-        ]
-        median = float(values.median())
-        rows.append(
-            {
-                **dict(zip(keys, key, strict=True)),
-                "n_latents": n_latents,
-                "n_scored": int(values.notna().sum()),
-                "mean_all": means.mean_all if means and at_chance else np.nan,
-                "mean_scored": float(values.mean()),
-                "median": median,
-                "shuffled": shuffled,
-                "margin": margin(median, shuffled) if at_chance else np.nan,
-                "ceiling": float(np.nanmedian(ceiling)) if np.isfinite(ceiling).any() else np.nan,
-                "share_of_ceiling": float(np.nanmedian(shares)) if at_chance and len(shares) else np.nan,
-            }
-        )
-    return pd.DataFrame(rows)
+        for explainer, asked in asked_of.items():
+            judged = own[(own.explainer == explainer) & (own.scorer == scorer) & (own.judge == judge)]
+            answered = judged[judged.n + judged.n_failed > 0]
+            members = answered[(answered.metric == metric) & (answered.negatives == negatives)]
+            values = members["value"].to_numpy(dtype=float)
+            too_few = members["reason"].str.contains(TOO_FEW, regex=False).to_numpy(dtype=bool)
+            n_chance = asked.n - answered.latent.nunique() + int((np.isnan(values) & ~too_few).sum())
+            counted = np.concatenate([values[~np.isnan(values)], np.full(max(0, n_chance), np.nan)])
+            means = mean_scored_and_mean_all(counted) if len(counted) else None
+            mean_all = means.mean_all if means else np.nan
+            places = pd.MultiIndex.from_arrays([members[n] for n in ceilings.index.names])
+            ceiling = ceiling_of.reindex(places).to_numpy()
+            ceiling[np.isnan(values)] = np.nan  # the same latents
+            shares = [share_of_ceiling(v, c) for v, c in zip(values, ceiling, strict=True) if np.isfinite(c)]
+            median, shuffled = _median(values), _median(members["shuffled_value"].to_numpy(dtype=float))
+            rows.append(
+                {
+                    "explainer": explainer,
+                    **dict(zip(("scorer", "judge", "metric", "negatives"), key, strict=True)),
+                    "n_latents": asked.n,
+                    "n_not_explainable": asked.n_not_explainable,
+                    "n_scored": int((~np.isnan(values)).sum()),
+                    "mean_all": mean_all + asked.unexplained * (0.5 - mean_all) if at_chance else np.nan,
+                    "mean_scored": means.mean_scored if means else np.nan,
+                    "median": median,
+                    "shuffled": shuffled,
+                    "margin": margin(median, shuffled) if at_chance else np.nan,
+                    "ceiling": _median(ceiling),
+                    "share_of_ceiling": _median(np.array(shares)) if at_chance else np.nan,
+                }
+            )
+    made = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+    return made.sort_values(list(SUMMARY_COLUMNS[:5]), ignore_index=True, kind="stable")
+
+
+class _Asked(NamedTuple):
+    """How many latents one explainer was asked about, and the share of all latents that cannot be explained."""
+
+    n: int
+    n_not_explainable: int
+    unexplained: float
+
+
+def _asked(labels: pd.DataFrame) -> _Asked:
+    reason = labels.reason.astype(str)
+    unexplainable = int(reason.str.startswith("not explainable").sum())
+    left_out = int(reason.str.startswith("left out").sum())
+    return _Asked(len(labels) - unexplainable - left_out, unexplainable, unexplainable / max(1, len(labels)))
+
+
+def _median(values: np.ndarray) -> float:
+    """Of what is not NaN; NaN where nothing is left."""
+    kept = values[~np.isnan(values)]
+    return float(np.median(kept)) if len(kept) else np.nan

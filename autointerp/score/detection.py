@@ -24,6 +24,7 @@ THRESHOLD = 50.0
 MAX_FAILED = 0.2
 LEAST_PER_KIND = 15
 LOW_POSITIVES = 20
+TOO_FEW = "negatives, fewer than"  # the reason of a kind that could not be asked about: no fault of the label
 
 
 def questions(
@@ -106,7 +107,7 @@ def scores(judged: Trials, firing_rate: float, split_mode: str, split_hash: str)
         found: Interval | float | None = None
         n_negatives = int((members & ~truth).sum())
         if n_negatives < least_negatives:
-            reason = f"{n_negatives} negatives, fewer than {least_negatives}"
+            reason = f"{n_negatives} {TOO_FEW} {least_negatives}"
         elif n_failed > MAX_FAILED * members.sum():
             reason = f"{n_failed} of {int(members.sum())} answers failed"
         elif kept.sum() == 0:
@@ -174,6 +175,7 @@ def scores(judged: Trials, firing_rate: float, split_mode: str, split_hash: str)
         "random",
         truth | (judged.kinds == "random"),
         lambda kept: _precision(judged, kept, firing_rate),
+        LEAST_PER_KIND,
     )
     add("spearman", "", truth, lambda kept: _strength(judged, kept))
     return made
