@@ -61,7 +61,7 @@ def open_parts(path: Path, backed: bool | None = None) -> AnnDataParts:
             raise UserError(
                 f"{path} cannot be opened: {error}. It may be truncated; copy it again."
             ) from error
-    missing = [name for name in ("X", "obs", "var") if name not in store]
+    missing = [name for name in ("obs", "var") if name not in store]
     if missing:
         raise UserError(
             f"{path} has no {', '.join(missing)}: not an AnnData. Write it with adata.write_h5ad(...)."
@@ -69,7 +69,8 @@ def open_parts(path: Path, backed: bool | None = None) -> AnnDataParts:
     if store["obs"].attrs.get("encoding-type") != "dataframe":
         import anndata
 
-        return from_anndata(anndata.read_h5ad(path))  # written before anndata 0.7
+        read = anndata.read_zarr if path.is_dir() else anndata.read_h5ad
+        return from_anndata(read(path))  # written before anndata 0.7
     return _parts_of(store, backed, lambda: _hash_path(path))
 
 
@@ -77,6 +78,8 @@ def _parts_of(store: Any, backed: bool | None, fingerprint: Callable[[], str]) -
     from anndata.io import read_elem, sparse_dataset
 
     def matrix(name: str) -> Any:
+        if name == "X" and ("X" not in store or store["X"].attrs.get("encoding-type") == "null"):
+            return None
         element = store["X"] if name == "X" else store["raw/X"] if name == "raw" else store["layers"][name]
         is_sparse = "data" in element if hasattr(element, "keys") else False
         n_bytes = (
@@ -86,8 +89,7 @@ def _parts_of(store: Any, backed: bool | None, fingerprint: Callable[[], str]) -
         )
         on_disk = n_bytes > IN_MEMORY_BYTES if backed is None else backed
         if on_disk and is_sparse:
-            lazy = sparse_dataset(element)
-            return lazy if lazy.format == "csr" else lazy.to_memory().tocsr()  # CSC cannot be read by rows
+            return _readable_by_rows(sparse_dataset(element))
         return element if on_disk else read_elem(element)
 
     return AnnDataParts(
@@ -106,15 +108,22 @@ def from_anndata(adata: Any) -> AnnDataParts:
     """The same of an AnnData in memory (or opened with ``backed='r'``)."""
 
     def matrix(name: str) -> Any:
-        return adata.X if name == "X" else adata.raw.X if name == "raw" else adata.layers[name]
+        return _readable_by_rows(
+            adata.X if name == "X" else adata.raw.X if name == "raw" else adata.layers[name]
+        )
 
     def fingerprint() -> str:
         digest = hashlib.sha256()
         for names in (adata.obs_names, adata.var_names):
             digest.update("\n".join(map(str, names)).encode())
-        for array in [adata.X, *(adata.obsm[key] for key in sorted(adata.obsm.keys()))]:
-            _hash_array(digest, array)
-        digest.update(adata.obs.to_csv().encode())
+        matrices = [adata.X, None if adata.raw is None else adata.raw.X]
+        matrices += [slot[key] for slot in (adata.layers, adata.obsm) for key in sorted(slot.keys())]
+        for array in matrices:
+            digest.update(b"|")
+            if array is not None:
+                _hash_array(digest, array)
+        for frame in (adata.obs, adata.var) if adata.raw is None else (adata.obs, adata.var, adata.raw.var):
+            digest.update(frame.to_csv().encode())
         return digest.hexdigest()
 
     return AnnDataParts(
@@ -127,6 +136,12 @@ def from_anndata(adata: Any) -> AnnDataParts:
         obsm=lambda key: adata.obsm[key],
         fingerprint=fingerprint,
     )
+
+
+def _readable_by_rows(matrix: Any) -> Any:
+    """The same, but in memory where it is a CSC matrix on disk, which cannot be read by rows."""
+    on_disk = hasattr(matrix, "to_memory") and not sparse.issparse(matrix)
+    return matrix.to_memory().tocsr() if on_disk and matrix.format == "csc" else matrix
 
 
 def _hash_array(digest: Any, array: Any) -> None:

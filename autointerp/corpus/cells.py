@@ -244,13 +244,10 @@ class CellCorpus:
         if column is not None:
             symbols = var[column].astype(object)
             names = names.where(symbols.isna() | (symbols.astype(str).str.strip() == ""), symbols.astype(str))
-        values = names.to_numpy(dtype=str)
-        counts = pd.Series(values).groupby(values).cumcount().to_numpy()
-        if counts.any():
-            self.notes.append(
-                f"{int((counts > 0).sum())} repeated gene names were numbered (NAME-1, NAME-2)."
-            )
-        return np.array([f"{v}-{c}" if c else v for v, c in zip(values, counts, strict=True)])
+        unique, n_numbered = _numbered(names.to_numpy(dtype=str))
+        if n_numbered:
+            self.notes.append(f"{n_numbered} repeated gene names were numbered (NAME-1, NAME-2).")
+        return unique
 
     def _column(self, column: str | None, option: str) -> np.ndarray | None:
         if column is None:
@@ -259,14 +256,14 @@ class CellCorpus:
             raise unknown_name(
                 "obs has no column", column, self.obs.columns, f"Pass one of them with {option}."
             )
-        values = self.obs[column]
-        if values.isna().any():
+        values = self.obs[column].astype(str).to_numpy(dtype=str)
+        missing = self.obs[column].isna().to_numpy() | (np.char.strip(values) == "")
+        if missing.any():
             raise UserError(
-                f"obs[{column!r}] is missing for {int(values.isna().sum())} cells "
-                f"(first: {self.ids[values.isna().to_numpy()][0]}). "
+                f"obs[{column!r}] is missing for {int(missing.sum())} cells (first: {self.ids[missing][0]}). "
                 f"Fill them or drop these cells, then pass {option} {column} again."
             )
-        return values.astype(str).to_numpy(dtype=str)
+        return values
 
     def _control(self, control: str | None) -> np.ndarray | None:
         if control is None:
@@ -283,11 +280,16 @@ class CellCorpus:
         return values == value
 
     def _groups(self, group: str | None, control_group: str | None) -> np.ndarray | None:
-        groups = self._column(group, "--group")
+        groups, own = self._column(group, "--group"), self._column(control_group, "--control-group")
+        if own is not None and self.is_control is None:
+            raise UserError(
+                f"--control-group {control_group} cuts control rows: say which they are with --control COLUMN=VALUE."
+            )
         if groups is None or self.is_control is None:
             return groups
-        own = self._column(control_group, "--control-group")
-        controls = np.full(len(self), "") if own is None else np.char.add("control:", own)
+        controls = np.full(len(self), "")
+        if own is not None and len(set(own[self.is_control])) > 1:  # one group of controls is cut by item
+            controls = np.char.add("control:", own)
         return np.where(self.is_control, controls, groups)
 
     def _read_embedding(self, parts: AnnDataParts, key: str) -> np.ndarray:
@@ -296,7 +298,10 @@ class CellCorpus:
                 raise UserError(
                     f"No such file: {key}. Pass --embedding with an .npy file, an obsm key, or pca."
                 )
-            values: Any = np.load(key, mmap_mode="r", allow_pickle=False)
+            try:
+                values: Any = np.load(key, mmap_mode="r", allow_pickle=False)
+            except (ValueError, OSError) as error:
+                raise UserError(f"{key} is not an .npy array of numbers. Write it with np.save.") from error
         elif key not in parts.obsm_keys:
             raise unknown_name(
                 "obsm has no key", key, [*parts.obsm_keys, "pca"], "Pass one of them with --embedding."
@@ -306,8 +311,11 @@ class CellCorpus:
         values = values.toarray() if sparse.issparse(values) else np.asanyarray(values)
         if values.ndim != 2 or values.shape[0] != len(self):
             raise UserError(
-                f"Embedding {key!r} has shape {values.shape}, but there are {len(self)} cells (rows)."
+                f"Embedding {key!r} has shape {values.shape}, but there are {len(self)} cells (rows). "
+                "Embed these cells, or pass another --embedding."
             )
+        if values.dtype.kind not in "fiub":
+            raise UserError(f"Embedding {key!r} holds {values.dtype}, not numbers. Pass another --embedding.")
         for start in range(0, len(self), 65536):
             bad = ~np.isfinite(values[start : start + 65536]).all(1)
             if bad.any():
@@ -328,6 +336,19 @@ def _unique_ids(obs: pd.DataFrame) -> np.ndarray:
             "Run adata.obs_names_make_unique() and write the file again."
         )
     return ids
+
+
+def _numbered(names: np.ndarray) -> tuple[np.ndarray, int]:
+    """Repeated names as NAME-1, NAME-2 …, past those that are taken, and how many were numbered."""
+    taken, last, unique = set(names.tolist()), dict.fromkeys(names.tolist(), -1), []
+    for name in names.tolist():
+        last[name] += 1
+        numbered = name
+        while last[name] and (numbered := f"{name}-{last[name]}") in taken:
+            last[name] += 1
+        taken.add(numbered)
+        unique.append(numbered)
+    return np.array(unique), int((np.array(unique) != names).sum())
 
 
 def _checked_kind(kind: str) -> MatrixKind:

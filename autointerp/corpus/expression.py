@@ -17,16 +17,33 @@ TARGET_DEPTH = 1e4  # counts are scaled to this depth before log1p, the field's 
 
 
 def read_rows(matrix: Any, rows: np.ndarray) -> sparse.csr_matrix:
-    """Rows of any matrix (dense, CSR, CSC, backed h5 or zarr) as CSR float32, in the order asked."""
+    """Rows of any matrix (dense, CSR, CSC, backed h5 or zarr) as CSR float32, in the order asked.
+
+    Raises
+    ------
+    UserError
+        If they hold NaN or infinite values.
+    """
     if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
-        return sparse.csr_matrix(matrix[rows], dtype=np.float32)
+        return _finite(sparse.csr_matrix(matrix[rows], dtype=np.float32), rows)
     ordered, back = np.unique(rows, return_inverse=True)  # backed stores want rising, distinct rows
     first, last = (int(ordered[0]), int(ordered[-1]) + 1) if len(ordered) else (0, 0)
     if last - first == len(ordered):
         block = matrix[first:last]
     else:
         block = matrix[ordered]
-    return sparse.csr_matrix(block, dtype=np.float32)[back]
+    return _finite(sparse.csr_matrix(block, dtype=np.float32), ordered)[back]
+
+
+def _finite(block: sparse.csr_matrix, rows: np.ndarray) -> sparse.csr_matrix:
+    bad = np.flatnonzero(~np.isfinite(block.data))
+    if len(bad):
+        row = rows[np.searchsorted(block.indptr, bad[0], side="right") - 1]
+        raise UserError(
+            f"The expression matrix holds NaN or infinite values, first in row {row}. "
+            "Clean it, or pass --layer NAME."
+        )
+    return block
 
 
 def detect_kind(matrix: Any) -> MatrixKind:
@@ -42,8 +59,6 @@ def detect_kind(matrix: Any) -> MatrixKind:
     n = matrix.shape[0]
     rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64))
     values = read_rows(matrix, rows).data
-    if not np.isfinite(values).all():
-        raise UserError("The expression matrix holds NaN or infinite values. Clean it, or pass --layer NAME.")
     if len(values) == 0:
         raise UserError(
             "The expression matrix is all zeros. Pass --layer NAME for the layer that holds expression."
@@ -70,8 +85,8 @@ class Expression:
     """
 
     def __init__(self, matrix: Any, kind: MatrixKind):
-        if sparse.issparse(matrix) and matrix.format != "csr":
-            matrix = matrix.tocsr()
+        if sparse.issparse(matrix):
+            matrix = _finite(sparse.csr_matrix(matrix), np.arange(matrix.shape[0]))
         self.matrix = matrix
         self.kind = kind
         self.shape: tuple[int, int] = (int(matrix.shape[0]), int(matrix.shape[1]))

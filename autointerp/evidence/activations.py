@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,11 @@ class Activations:
     @classmethod
     def from_matrix(cls, matrix: object, n_items: int, source: str) -> Activations:
         """From a user's array or sparse matrix (n, m)."""
-        csr = sparse.csr_matrix(matrix, dtype=np.float32)
+        try:
+            csr = sparse.csr_matrix(matrix, dtype=np.float32, copy=True)  # the caller's matrix stays as it is
+        except (TypeError, ValueError) as error:
+            raise UserError(f"Activations {source!r} are no matrix of numbers: {error}.") from error
+        csr.sum_duplicates()
         if csr.shape[0] != n_items:
             raise UserError(
                 f"Activations {source!r} have {csr.shape[0]} rows, but there are {n_items} items."
@@ -53,7 +58,6 @@ class Activations:
                 "Split signed codes into a positive and a negative latent each."
             )
         csr.eliminate_zeros()
-        csr.sort_indices()
         return cls(csr)
 
     def fingerprint(self) -> str:
@@ -80,22 +84,40 @@ class Activations:
 
 
 def read_activations(source: str, n_items: int) -> Activations:
-    """From ``FILE.npz``: scipy's ``save_npz``, or arrays ``indptr, indices, values, shape``."""
+    """From ``FILE.npz``: scipy's ``save_npz`` (CSR or CSC), CSR arrays ``indptr, indices, values, shape``, or one
+    dense array ``activations``."""
     path = Path(source)
     if not path.exists():
         raise UserError(f"No such file: {path}. Pass --activations with an .npz file or an obsm key.")
-    with np.load(path, allow_pickle=False) as stored:
-        names = set(stored.files)
-        if {"indptr", "indices", "shape"} <= names and names & {"data", "values"}:
-            values = stored["data"] if "data" in names else stored["values"]
-            matrix = sparse.csr_matrix(
-                (values, stored["indices"], stored["indptr"]), shape=tuple(stored["shape"])
-            )
-        elif "activations" in names:
-            matrix = stored["activations"]
-        else:
-            raise UserError(
-                f"{path} holds {sorted(names)}; expected a CSR matrix (scipy.sparse.save_npz) "
-                "or one array called 'activations'."
-            )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            stored = {name: archive[name] for name in archive.files}
+    except (ValueError, AttributeError, TypeError, zipfile.BadZipFile, OSError) as error:
+        raise UserError(
+            f"{path} is not an .npz of plain arrays. Write it with scipy.sparse.save_npz or np.savez."
+        ) from error
+    if {"indptr", "indices", "shape"} <= stored.keys() and stored.keys() & {"data", "values"}:
+        matrix = _compressed(path, stored)
+    elif "activations" in stored:
+        matrix = stored["activations"]
+    else:
+        raise UserError(
+            f"{path} holds {sorted(stored)}; expected a CSR matrix (scipy.sparse.save_npz) "
+            "or one array called 'activations'."
+        )
     return Activations.from_matrix(matrix, n_items, source)
+
+
+def _compressed(path: Path, stored: dict[str, np.ndarray]) -> sparse.csr_matrix:
+    kind = stored["format"].item() if "format" in stored else "csr"
+    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+    makers = {"csr": sparse.csr_matrix, "csc": sparse.csc_matrix}
+    if kind not in makers:
+        raise UserError(f"{path} holds a matrix of format {kind!r}; save matrix.tocsr() instead.")
+    values = stored["data"] if "data" in stored else stored["values"]
+    try:
+        matrix = makers[kind]((values, stored["indices"], stored["indptr"]), shape=tuple(stored["shape"]))
+        matrix.check_format(full_check=True)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} holds no valid sparse matrix: {error}.") from error
+    return matrix.tocsr()

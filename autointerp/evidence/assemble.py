@@ -16,12 +16,10 @@ STRENGTHS = 10
 
 
 def strengths(activations: np.ndarray, greatest: float) -> np.ndarray:
-    """0–10: ceil(10·a/max)."""
-    return (
-        np.ceil(STRENGTHS * activations / greatest).astype(int)
-        if greatest > 0
-        else np.zeros(len(activations), int)
-    )
+    """0–10: ceil(10·a/max), in double precision: in single, 10·a/a may exceed 10."""
+    if greatest <= 0:
+        return np.zeros(len(activations), int)
+    return np.ceil(STRENGTHS * activations.astype(np.float64) / greatest).astype(int)
 
 
 def panel_features(contrasts: Sequence[Contrasts], latent: int, names: np.ndarray) -> list[str]:

@@ -8,7 +8,9 @@ often, of the greatest |shift| when activations are permuted (protocols, section
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -17,7 +19,9 @@ from autointerp.corpus.base import Corpus
 from autointerp.schema import Contrast, FeatureShift
 
 TOP = 200
-BLOCK_VALUES = 16_000_000  # latents × features held dense at a time, per statistic
+BLOCK_VALUES = (
+    1_000_000  # latents × features held dense at a time, per statistic: what a cache holds is fastest
+)
 NULL_NEIGHBOURS = 100
 LEAST_NULL_DRAWS = 200
 
@@ -84,14 +88,13 @@ def contrast_all(
     rng = np.random.default_rng([seed, 2])
     values = sparse.vstack([block for _, block in corpus.blocks(rows)], format="csr")
     products = _Products(values, corpus.eligible)
-    up, down, up_figures, down_figures, _ = _top_shifts(products, active, silent, TOP)
+    up, down, up_figures, down_figures = _top_shifts(products, active, silent)
     n_active = np.asarray(active.sum(0)).ravel().astype(np.int64)
     n_silent = len(rows) - n_active if silent is None else np.asarray(silent.sum(0)).ravel().astype(np.int64)
     rounds = max(1, int(np.ceil(LEAST_NULL_DRAWS / max(1, int((n_active > 0).sum())))))
     greatest = []
     for _ in range(rounds):
-        null_active, null_silent = _permuted(active, silent, permutation_groups, rng)
-        greatest.append(_top_shifts(products, null_active, null_silent, 1)[4])
+        greatest.append(_greatest_shifts(products, *_permuted(active, silent, permutation_groups, rng)))
     null = _smoothed_null(np.stack(greatest), n_active)
     return Contrasts(against, up, down, up_figures, down_figures, null, n_active, n_silent)
 
@@ -102,64 +105,100 @@ class _Products:
     def __init__(self, values: sparse.csr_matrix, eligible: np.ndarray):
         self.columns = np.flatnonzero(eligible)
         kept = values[:, self.columns].tocsr()
-        presence = sparse.csr_matrix(
-            ((kept.data > 0).astype(np.float32), kept.indices, kept.indptr), shape=kept.shape
+        self.parts = tuple(
+            sparse.csr_matrix((part, kept.indices, kept.indptr), shape=kept.shape)
+            for part in (kept.data, kept.data**2, (kept.data > 0).astype(np.float32))
         )
-        self.parts = (kept, kept.multiply(kept).tocsr(), presence)
         self.totals = tuple(np.asarray(part.sum(0), dtype=np.float64).ravel() for part in self.parts)
         n = values.shape[0]
         spread = np.sqrt(np.maximum(self.totals[1] / n - (self.totals[0] / n) ** 2, 0))
         self.s0 = float(np.median(spread)) if len(spread) else 1.0
 
-    def sums(self, chosen: sparse.csr_matrix) -> list[np.ndarray]:
-        """(b, n) CSR of ones -> three (b, g') float64."""
-        return [(chosen @ part).toarray().astype(np.float64) for part in self.parts]
+    def sums(self, chosen: sparse.csr_matrix, n_parts: int) -> list[np.ndarray]:
+        """(b, n) CSR of ones -> (b, g') float64 of each of the first ``n_parts`` statistics."""
+        return [(chosen @ part).toarray().astype(np.float64) for part in self.parts[:n_parts]]
 
 
-def _top_shifts(
-    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | None, top: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+class _Block(NamedTuple):
+    """Latents ``start`` to ``start + b``: figures (b, g')."""
+
+    start: int
+    shift: np.ndarray
+    mean_active: np.ndarray
+    mean_silent: np.ndarray
+    share_active: np.ndarray | None
+    share_silent: np.ndarray | None
+
+
+def _shift_blocks(
+    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | None, shares: bool
+) -> Iterator[_Block]:
     n, m = active.shape
-    g = len(products.columns)
-    top = min(top, g)
-    up, down = np.full((m, top), -1, dtype=np.int64), np.full((m, top), -1, dtype=np.int64)
-    up_figures, down_figures = (
-        np.zeros((m, top, 4), dtype=np.float32),
-        np.zeros((m, top, 4), dtype=np.float32),
-    )
-    greatest = np.zeros(m)
+    n_parts = 3 if shares else 2
     active_by_latent, silent_by_latent = active.T.tocsr(), None if silent is None else silent.T.tocsr()
-    block = max(1, BLOCK_VALUES // max(1, g))
+    block = max(1, BLOCK_VALUES // max(1, len(products.columns)))
     for start in range(0, m, block):
         chosen = active_by_latent[start : start + block]
         n_active = np.asarray(chosen.sum(1)).ravel()
-        inside = products.sums(chosen)
+        inside = products.sums(chosen, n_parts)
         if silent_by_latent is None:
             n_silent = n - n_active
-            outside = [total[None, :] - part for total, part in zip(products.totals, inside, strict=True)]
+            outside = [total[None, :] - part for total, part in zip(products.totals, inside, strict=False)]
         else:
             others = silent_by_latent[start : start + block]
             n_silent = np.asarray(others.sum(1)).ravel()
-            outside = products.sums(others)
-        valid = (n_active > 1) & (n_silent > 1)
+            outside = products.sums(others, n_parts)
         na, ns = np.maximum(n_active, 1)[:, None], np.maximum(n_silent, 1)[:, None]
         mean_a, mean_s = inside[0] / na, outside[0] / ns
         within = (inside[1] - na * mean_a**2) + (outside[1] - ns * mean_s**2)
         sd = np.sqrt(np.maximum(within, 0) / np.maximum(na + ns - 2, 1))
         shift = (mean_a - mean_s) / (sd + products.s0)  # (b, g')
-        shift[~valid] = 0
-        greatest[start : start + len(shift)] = np.abs(shift).max(1, initial=0)
-        if top == 1:
-            continue
-        fold = (np.log1p(np.expm1(mean_a)) - np.log1p(np.expm1(mean_s))) / np.log(2)
-        figures = (shift, fold, inside[2] / na, outside[2] / ns)
-        for sign, columns, stored in ((1, up, up_figures), (-1, down, down_figures)):
-            order = np.argsort(-sign * shift, axis=1, kind="stable")[:, :top]
-            place = slice(start, start + len(shift))
-            stored[place] = np.stack([np.take_along_axis(f, order, 1) for f in figures], axis=2)
-            columns[place] = products.columns[order]
-            columns[place][sign * stored[place][:, :, 0] <= 0] = -1
-    return up, down, up_figures, down_figures, greatest
+        shift[(n_active <= 1) | (n_silent <= 1)] = 0
+        share_a, share_s = (inside[2] / na, outside[2] / ns) if shares else (None, None)
+        yield _Block(start, shift, mean_a, mean_s, share_a, share_s)
+
+
+def _greatest_shifts(
+    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | None
+) -> np.ndarray:
+    """(m,) greatest |shift| of each latent."""
+    blocks = _shift_blocks(products, active, silent, shares=False)
+    return np.concatenate([np.abs(block.shift).max(1, initial=0) for block in blocks])
+
+
+def _top_shifts(
+    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """``up``, ``down``, ``up_figures`` and ``down_figures`` of Contrasts."""
+    m = active.shape[1]
+    top = min(TOP, len(products.columns))
+    sides = [
+        (sign, np.full((m, top), -1, dtype=np.int64), np.zeros((m, top, 4), np.float32)) for sign in (1, -1)
+    ]
+    for block in _shift_blocks(products, active, silent, shares=True):
+        place = slice(block.start, block.start + len(block.shift))
+        for sign, columns, stored in sides:
+            order = _leading(sign * block.shift, top)  # (b, t)
+            shift, mean_a, mean_s, share_a, share_s = (
+                np.take_along_axis(figure, order, 1) for figure in block[1:]
+            )
+            fold = (mean_a - mean_s) / np.log(2)  # both means are of log1p values
+            stored[place] = np.stack([shift, fold, share_a, share_s], axis=2)
+            columns[place] = np.where(sign * shift > 0, products.columns[order], -1)
+    (_, up, up_figures), (_, down, down_figures) = sides
+    return up, down, up_figures, down_figures
+
+
+def _leading(values: np.ndarray, top: int) -> np.ndarray:
+    """(b, g) -> (b, top) columns of the greatest values, falling; of equal ones the first columns."""
+    b, g = values.shape
+    if top == g:
+        return np.argsort(-values, axis=1, kind="stable")
+    leading = np.empty((b, top), dtype=np.int64)
+    for i, row in enumerate(-values):
+        candidates = np.flatnonzero(row <= np.partition(row, top - 1)[top - 1]) if top else leading[i]
+        leading[i] = candidates[np.argsort(row[candidates], kind="stable")[:top]]
+    return leading
 
 
 def _permuted(
@@ -183,13 +222,12 @@ def _permuted(
     for j in range(m):
         start, stop = both.indptr[j], both.indptr[j + 1]
         sides[start + rng.permutation(stop - start)[: n_active[j]]] = True
-    drawn = [
-        sparse.csc_matrix((side.astype(np.float32), both.indices, both.indptr), shape=(n, m))
-        for side in (sides, ~sides)
-    ]
-    for matrix in drawn:
-        matrix.eliminate_zeros()
-    return drawn[0].tocsr(), drawn[1].tocsr()
+    latents = np.repeat(np.arange(m), np.diff(both.indptr))
+    drawn = []
+    for side in (sides, ~sides):
+        places = (both.indices[side], latents[side])
+        drawn.append(sparse.csr_matrix((np.ones(side.sum(), dtype=np.float32), places), shape=(n, m)))
+    return drawn[0], drawn[1]
 
 
 def _smoothed_null(greatest: np.ndarray, n_active: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from zlib import crc32
 import numpy as np
 
 from autointerp.evidence.activations import Activations
-from autointerp.evidence.neighbours import nearest_silent
+from autointerp.evidence.neighbours import Space
 from autointerp.evidence.splits import Split
-from autointerp.schema import POSITIVE, Examples, ExampleSet
+from autointerp.schema import POSITIVE, SPLITS, Examples, ExampleSet
 
 MIN_EXPLAIN, MIN_TEST, MAX_FIRING_RATE = 20, 10, 0.5
 QUANTILES, EXPLAIN_POSITIVES = 10, 40
@@ -51,15 +51,16 @@ class ExampleSampler:
         categories: np.ndarray | None = None,
         groups: np.ndarray | None = None,
     ):
-        self.activations, self.split, self.embeddings = activations, split, embeddings
-        self.partners, self.seed, self.categories, self.groups = partners, seed, categories, groups
-        self._rows = {name: split.rows(name) for name in ("explain", "develop", "test")}
+        self.activations, self.split, self.partners, self.seed = activations, split, partners, seed
+        self.categories, self.groups = categories, groups
+        self._rows = {name: split.rows(name) for name in SPLITS}
+        self._spaces = {name: Space(embeddings, rows) for name, rows in self._rows.items()}
 
     def sample(self, latent: int) -> ExampleSet:
         """Explain: 4 of each of 10 quantiles. Develop and test: up to 50 in strata, all negative kinds."""
         rows, values = self.activations.latent(latent)
         parts = {}
-        for name in ("explain", "develop", "test"):
+        for name in SPLITS:
             rng = np.random.default_rng([self.seed, latent, crc32(f"examples:{name}".encode())])
             parts[name] = self._examples(latent, rows, values, name, rng)
         groups = {}
@@ -78,16 +79,14 @@ class ExampleSampler:
     def _examples(
         self, latent: int, active_rows: np.ndarray, values: np.ndarray, name: str, rng: np.random.Generator
     ) -> Examples:
-        split_rows = self._rows[name]
-        inside = self.split.assignment[active_rows] == self.split.assignment[split_rows[0]]
+        inside = self.split.assignment[active_rows] == SPLITS.index(name)
         active, strength = active_rows[inside], values[inside]
         if name == "explain":
             chosen, strata = draw_strata(strength, EXPLAIN_POSITIVES, QUANTILES, rng)
         else:
             n_strata = max(1, min(QUANTILES, len(active) // LEAST_PER_STRATUM))
             chosen, strata = draw_strata(strength, TEST_POSITIVES, n_strata, rng)
-        silent = np.setdiff1d(split_rows, active, assume_unique=True)
-        negatives = self._negatives(latent, active[chosen], silent, name, rng)
+        negatives = self._negatives(latent, active, active[chosen], name, rng)
         rows = np.concatenate([active[chosen], *negatives.values()])
         kinds = np.concatenate(
             [np.full(len(chosen), POSITIVE), *(np.full(len(r), kind) for kind, r in negatives.items())]
@@ -101,33 +100,40 @@ class ExampleSampler:
         )
 
     def _negatives(
-        self, latent: int, positives: np.ndarray, silent: np.ndarray, name: str, rng: np.random.Generator
+        self, latent: int, active: np.ndarray, positives: np.ndarray, name: str, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         """Distinct silent rows of each kind; ``random`` is drawn first, so that it is a fair sample."""
+        split_rows, space = self._rows[name], self._spaces[name]
+        free = self.split.assignment == SPLITS.index(name)  # (n,) silent and not yet drawn
+        free[active] = False
+        silent = split_rows[free[split_rows]]
         wanted = min(RANDOM_NEGATIVES, max(30, len(positives)))
         found = {"random": np.sort(rng.choice(silent, min(wanted, len(silent)), replace=False))}
-        left = np.setdiff1d(silent, found["random"], assume_unique=True)
+        free[found["random"]] = False
+        left = split_rows[free[split_rows]]
         if name == "explain":  # entry i is the look-alike of positive i
-            found["neighbour"] = nearest_silent(self.embeddings, positives, left, len(positives), rng)
+            found["neighbour"] = space.nearest_silent(positives, left, len(positives), rng)
         else:
             dealt = rng.permutation(positives)
-            found["neighbour"] = nearest_silent(self.embeddings, dealt, left, OTHER_NEGATIVES, rng)
-        left = np.setdiff1d(left, found["neighbour"], assume_unique=True)
-        found["co_firing"] = self._co_firing(latent, left, rng)
-        left = np.setdiff1d(left, found["co_firing"], assume_unique=True)
+            found["neighbour"] = space.nearest_silent(dealt, left, OTHER_NEGATIVES, rng)
+        free[found["neighbour"]] = False
+        found["co_firing"] = self._co_firing(latent, free, rng)
+        free[found["co_firing"]] = False
         if self.categories is not None and len(positives):
+            left = split_rows[free[split_rows]]
             names, counts = np.unique(self.categories[positives], return_counts=True)
             same = left[self.categories[left] == names[np.argmax(counts)]]
             found["same_category"] = np.sort(rng.choice(same, min(OTHER_NEGATIVES, len(same)), replace=False))
         return found
 
-    def _co_firing(self, latent: int, silent: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Silent here, active for the partner of highest Jaccard; the next partner where that one runs out."""
+    def _co_firing(self, latent: int, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Rows free in the (n,) mask and active for the partner of highest Jaccard; then for the next partner."""
         found = np.empty(0, dtype=np.int64)
         for partner in self.partners[latent]:
             if partner < 0 or len(found) >= OTHER_NEGATIVES:
                 break
-            here = np.setdiff1d(np.intersect1d(self.activations.latent(int(partner))[0], silent), found)
+            rows = self.activations.latent(int(partner))[0]
+            here = np.setdiff1d(rows[free[rows]], found, assume_unique=True)
             take = min(OTHER_NEGATIVES - len(found), len(here))
             found = np.concatenate([found, np.sort(rng.choice(here, take, replace=False))])
         return found

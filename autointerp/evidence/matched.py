@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from autointerp.evidence.activations import Activations
-from autointerp.evidence.neighbours import nearest_silent
+from autointerp.evidence.neighbours import Space
 
 MATCHED = 100
 
@@ -27,14 +27,16 @@ def matched_sides(
     position = np.full(activations.shape[0], -1, dtype=np.int64)
     position[rows] = np.arange(len(rows))
     m = activations.shape[1]
+    space = Space(embeddings, rows)
     sides: list[list[np.ndarray]] = [[], []]
     for latent in range(m):
         rng = np.random.default_rng([seed, latent, 3])
         active = activations.latent(latent)[0]
         active = active[position[active] >= 0]
-        silent = np.setdiff1d(rows, active, assume_unique=True)
+        is_silent = np.ones(len(rows), dtype=bool)
+        is_silent[position[active]] = False
         dealt = rng.permutation(active)[:MATCHED]
-        near = nearest_silent(embeddings, dealt, silent, MATCHED, rng)
+        near = space.nearest_silent(dealt, rows[is_silent], MATCHED, rng)
         sides[0].append(position[dealt])
         sides[1].append(position[near])
     built = []

@@ -56,7 +56,9 @@ def split_items(n: int, groups: np.ndarray | None, seed: int) -> Split:
         if own.any():
             assignment[own], _ = _cut_groups(groups[own], rng)
         treated = ~loose & ~own
-        assignment[treated], mode = _cut_groups(groups[treated], rng)
+        mode = "item"
+        if treated.any():
+            assignment[treated], mode = _cut_groups(groups[treated], rng)
     counts = np.bincount(assignment, minlength=3)
     if (counts < LEAST).any():
         raise UserError(
