@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from autointerp.corpus.base import Corpus
 from autointerp.llm.client import LLM
+from autointerp.llm.parse import strict_schema
 from autointerp.schema import Answer, Failure, Question, ShownItem
 from autointerp.templates import render
 
@@ -26,6 +27,9 @@ class DetectionReply(BaseModel):
     answers: list[ItemReply]
 
 
+SCHEMA = strict_schema(DetectionReply)
+
+
 class LLMJudge:
     """Reads title and description only, beside the items' cards and the panel of genes that the label names."""
 
@@ -37,7 +41,13 @@ class LLMJudge:
 
     async def answer(self, question: Question) -> Answer:
         """One request for the whole question. Items fail that are missing, answered in two ways or out of 0–100."""
-        request = self._llm.request(self.prompt(question), max_tokens=MAX_TOKENS, temperature=0.0)
+        request = self._llm.request(
+            self.prompt(question),
+            max_tokens=MAX_TOKENS,
+            temperature=0.0,
+            schema=SCHEMA,  # here, so that the key in the trials is the key in the ledger
+            schema_name=DetectionReply.__name__,
+        )
         answered = await self._llm.ask_for(request, DetectionReply, self._reask)
         n = len(question.rows)
         if isinstance(answered, Failure):

@@ -1,0 +1,56 @@
+"""What would a careful but simple model answer? It reads the gene lists of the prompt, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.scripted_server import ScriptedReply, say_json
+
+SHIFT = re.compile(r"^- (\S+): ([+-]\d+\.\d+), \d+ / \d+$", re.MULTILINE)
+CARD = re.compile(r"^cell (\d+):\n<cell>\n(?:[^<]*\n)</cell>(?:\npanel: (.*))?$", re.MULTILINE)
+FENCED = re.compile(r"<(title|description)>\n(.*?)\n</\1>", re.DOTALL)
+PANEL = re.compile(r"(\S+) (\d+\.\d+)")
+NAMED = 6
+
+
+def prompt_of(body: dict[str, Any]) -> str:
+    """The first message: what was asked before any reply could not be read."""
+    return str(body["messages"][0]["content"])
+
+
+def is_judging(body: dict[str, Any]) -> bool:
+    return "<title>" in prompt_of(body)
+
+
+def biologist(body: dict[str, Any], n: int = 0) -> ScriptedReply:
+    """A label for an explain prompt, probabilities for a judge prompt; the same prompt, the same answer."""
+    return say_json(_judged(prompt_of(body)) if is_judging(body) else _label(prompt_of(body)))
+
+
+def _label(prompt: str) -> dict[str, Any]:
+    overall = prompt.split("\n## ")[1]  # the contrast against all silent cells stands first
+    shifts = [(name, float(shift)) for name, shift in SHIFT.findall(overall)]
+    up = [name for name, shift in shifts if shift > 0][:NAMED]
+    down = [name for name, shift in shifts if shift < 0][:NAMED]
+    if not up:
+        return _reply("", "Nothing is higher where it is active.", [], abstained=True)
+    features = [{"name": name, "direction": "up"} for name in up]
+    features += [{"name": name, "direction": "down"} for name in down]
+    return _reply(f"{' '.join(up[:3])} program", f"Cells with more {', '.join(up)}.", features)
+
+
+def _reply(title: str, description: str, features: list[dict[str, str]], abstained: bool = False) -> dict:
+    said = {"reasoning": "read off the list", "title": title, "description": description, "kind": "identity"}
+    return {**said, "confidence": 0.8, "abstained": abstained, "key_features": features}
+
+
+def _judged(prompt: str) -> dict[str, Any]:
+    """The mean of the described genes' values, as a probability."""
+    described = " ".join(text for _, text in FENCED.findall(prompt))
+    answers = []
+    for number, panel in CARD.findall(prompt):
+        values = [float(value) for name, value in PANEL.findall(panel) if name in described]
+        mean = sum(values) / len(values) if values else 0.0
+        answers.append({"item": int(number), "probability": round(100 * mean / (mean + 1), 1)})
+    return {"answers": answers}
