@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,11 @@ def open_parts(path: Path, backed: bool | None = None) -> AnnDataParts:
         import anndata
 
         read = anndata.read_zarr if path.is_dir() else anndata.read_h5ad
-        return from_anndata(read(path))  # written before anndata 0.7
+        with (
+            warnings.catch_warnings()
+        ):  # written before anndata 0.7; how it is stored is not the reader's concern
+            warnings.simplefilter("ignore", FutureWarning)
+            return from_anndata(read(path))
     return _parts_of(store, backed, lambda: _hash_path(path))
 
 

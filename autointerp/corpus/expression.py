@@ -59,7 +59,7 @@ def detect_kind(matrix: Any) -> MatrixKind:
     n = matrix.shape[0]
     rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLED_ROWS)).astype(np.int64))
     values = read_rows(matrix, rows).data
-    if len(values) == 0:
+    if not values.any():
         raise UserError(
             "The expression matrix is all zeros. Pass --layer NAME for the layer that holds expression."
         )
