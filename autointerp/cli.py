@@ -284,13 +284,13 @@ def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
         )
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))["config"]
-    except (json.JSONDecodeError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is not the record of a run. Remove it, or choose another directory."
         ) from error
-    added = options.get("explainer")
-    if added:
-        before = stored.get("explainer") or (["one_shot"] if stored.get("model") else ["markers"])
+    if (directory / "labels.csv").exists():
+        before = make_config({}, stored=stored).explainers
+        added = options.get("explainer") or (("one_shot",) if options.get("model") else ())
         options["explainer"] = list(dict.fromkeys([*before, *added]))
     return make_config(_split_lists(options) | {"out": directory}, stored=stored)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from autointerp.errors import unknown_name
+from autointerp.errors import UserError, unknown_name
 from autointerp.explain.base import Explainer
 from autointerp.explain.claims import check_claims
 from autointerp.explain.from_file import FromFile
@@ -55,9 +55,10 @@ def make_explainers(names: Sequence[str]) -> dict[str, Explainer]:
     Raises
     ------
     UserError
-        For a name that is not known, naming those that are.
+        For a name that is not known, naming those that are; for two label files of the same name.
     """
     made: dict[str, Explainer] = {}
+    chosen: dict[str, str] = {}
     for name in names:
         if name.startswith("file:"):
             explainer: Explainer = FromFile(name.removeprefix("file:"))
@@ -67,7 +68,12 @@ def make_explainers(names: Sequence[str]) -> dict[str, Explainer]:
             raise unknown_name(
                 "no explainer", name, [*EXPLAINERS, "file:PATH.csv"], "Pass one with --explainer."
             )
-        made[explainer.name] = explainer
+        if explainer.name in made and name != chosen[explainer.name]:
+            raise UserError(
+                f"{chosen[explainer.name]} and {name} would both stand as {explainer.name!r} in the tables. "
+                "Rename one of the files."
+            )
+        made[explainer.name], chosen[explainer.name] = explainer, name
     return made
 
 

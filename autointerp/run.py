@@ -195,6 +195,7 @@ class Run:
         """Run all jobs with as many workers as requests may be in flight; the first UserError stops them all."""
         waiting = iter(jobs)
         done = 0
+        bugs: list[str] = []
 
         async def worker() -> None:
             nonlocal done
@@ -206,7 +207,8 @@ class Run:
                 except (
                     Exception
                 ) as error:  # one latent's bug must not lose the others; it is recorded with its job
-                    broke(job, Failure("bug", f"{type(error).__name__}: {error}"))
+                    bugs.append(f"{type(error).__name__}: {error}")
+                    broke(job, Failure("bug", bugs[-1]))
                 done += 1
                 self.progress(stage, done, len(jobs), session.spent())
 
@@ -216,6 +218,11 @@ class Run:
                     group.create_task(worker())
         except* UserError as raised:
             raise raised.exceptions[0] from None
+        if bugs:
+            self.prepared.warnings.append(
+                f"{len(bugs)} of {len(jobs)} jobs of stage '{stage}' broke on a bug, the first on {bugs[0]}. "
+                "They count as failed; please report it."
+            )
 
     # -- checks and records ---------------------------------------------------------------------------------------
 
@@ -239,7 +246,7 @@ class Run:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             other, data = stored["data_fingerprint"], stored["config"]["data"]
-        except (json.JSONDecodeError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is not the record of a run. Remove it, or choose another --out."
             ) from error
@@ -269,7 +276,7 @@ class Run:
                 content |= {"dictionary_fingerprint": dictionary.fingerprint(), "dictionary_quality": quality}
         if stage in ("score", "report"):
             content["summary"] = json.loads(self.summary.to_json(orient="records"))
-        if self._roles:
+        if (self.directory / "ledger.sqlite").exists():
             with Ledger(self.directory / "ledger.sqlite", read_only=True) as ledger:
                 content["spent"] = asdict(ledger.totals())
         content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}

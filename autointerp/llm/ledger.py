@@ -125,6 +125,11 @@ class Ledger:
         with self._mutex, self._telling():
             return {key for (key,) in self._db.execute("SELECT key FROM answers")}
 
+    def models(self) -> set[str]:
+        """Models of which there is an answer, as the user names them."""
+        with self._mutex, self._telling():
+            return {model for (model,) in self._db.execute("SELECT DISTINCT model FROM answers")}
+
     def __contains__(self, key: str) -> bool:
         with self._mutex, self._telling():
             return self._db.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() is not None

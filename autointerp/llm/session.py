@@ -8,6 +8,8 @@ from pathlib import Path
 from autointerp.llm.client import LLM
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.policy import Gate
+from autointerp.llm.providers import check_route
+from autointerp.llm.route import route
 
 
 class Session:
@@ -37,18 +39,22 @@ class Session:
         """How many jobs at a time keep every slot busy."""
         return self._concurrency if self._roles else 1
 
-    def check(self, allow_unpriced: bool = False) -> list[str]:
-        """Raise the UserError that the first request would raise; returns the models whose price is unknown."""
-        if not self._roles:
-            return []
-        self._ledger_path.parent.mkdir(parents=True, exist_ok=True)
+    def check(self) -> list[str]:
+        """Raise the UserError that the first request would raise; returns the models whose price is unknown.
+
+        A model that has answered before is not checked: all may be answered, and then no key is needed.
+        """
+        answered: set[str] = set()
+        if self._roles and self._ledger_path.exists():
+            with Ledger(self._ledger_path) as ledger:
+                answered = ledger.models()
         unpriced = []
-        with Ledger(self._ledger_path) as ledger:
-            for name in dict.fromkeys(self._roles.values()):
-                llm = LLM(name, ledger, base_url=self._base_url, endpoint_name=self._endpoint_name)
-                llm.check()
-                if llm.price is None:
-                    unpriced.append(name)
+        for name in dict.fromkeys(self._roles.values()):
+            where = route(name, self._base_url, self._endpoint_name)
+            if name not in answered:
+                check_route(where)
+            if where.price is None:
+                unpriced.append(name)
         return unpriced
 
     async def __aenter__(self) -> Session:

@@ -1,0 +1,225 @@
+"""Do the commands add up? Stages give what one run gives, labels stand side by side, and each names the next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autointerp.config import RunConfig
+from autointerp.judging import _shuffled
+from autointerp.prepare import Prepared
+from autointerp.schema import Label
+from tests.run.conftest import command, process, tables
+from tests.run.small_cells import BROUGHT, FITTED, N_CELLS
+
+COMMANDS = ("run", "fit", "encode", "label", "score", "report", "demo", "doctor")
+WRITTEN = {"labels.csv", "scores.csv", "trials.parquet", "latents.h5ad", "run.json", "report", "cache"}
+
+
+@pytest.fixture(scope="module")
+def fitted(cells, tmp_path_factory):
+    """A run without a model that fits its own dictionary."""
+    directory = tmp_path_factory.mktemp("fitted") / "run"
+    ended = command("run", "--data", cells, *FITTED, "--out", directory)
+    assert ended.code == 0, ended.err
+    return directory, ended
+
+
+def test_a_run_writes_its_files_and_says_what_comes_next(fitted):
+    directory, ended = fitted
+    assert {path.name for path in directory.iterdir()} >= WRITTEN
+    assert str(directory / "report" / "index.html") in ended.out
+    assert ended.lines[-1].startswith("Next: open ")
+    assert any(line.startswith("No language model was asked") for line in ended.lines)
+    record = json.loads((directory / "run.json").read_text())
+    assert record["stage"] == "report"
+    assert {"read data", "fit dictionary", "encode", "score", "report"} <= set(record["timings"])
+    assert "warning" not in ended.err.lower()
+
+
+def test_progress_is_lines_where_there_is_no_terminal(fitted):
+    _, ended = fitted
+    assert ended.saying("fit dictionary: 3000/3000, ")
+    assert ended.saying("encode: 480/480, ")
+    assert "\x1b" not in ended.err and "\r" not in ended.err
+
+
+def test_the_same_seed_gives_the_same_bytes_elsewhere(fitted, cells, tmp_path):
+    directory, _ = fitted
+    assert command("run", "--data", cells, *FITTED, "--out", tmp_path / "again").code == 0
+    assert tables(tmp_path / "again") == tables(directory)
+
+
+def test_the_cache_can_be_deleted(fitted, tmp_path):
+    directory, _ = fitted
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    shutil.rmtree(copy / "cache")
+    assert command("report", copy).code == 0
+    assert tables(copy) == tables(directory)
+
+
+def test_another_seed_gives_other_trials(cells, tmp_path):
+    rows, run_ids = [], []
+    for seed in (0, 1):
+        options = ("run", "--data", cells, *BROUGHT, "--seed", seed, "--out", tmp_path / str(seed))
+        assert command(*options).code == 0
+        trials = pd.read_parquet(tmp_path / str(seed) / "trials.parquet")
+        rows.append(
+            set(trials[trials.scorer == "detection"][["latent", "row"]].itertuples(index=False, name=None))
+        )
+        run_ids.append(set(trials.run_id))
+    assert rows[0] != rows[1]
+    assert run_ids[0] != run_ids[1]
+
+
+def test_stage_by_stage_is_the_same_run(fitted, tmp_path, cells):
+    directory, _ = fitted
+    staged = tmp_path / "staged"
+    said = command("fit", "--data", cells, *FITTED, "--out", staged)
+    for following in ("encode", "label", "score", "report"):
+        assert said.code == 0, said.err
+        assert said.lines[-1] == f"Next: autointerp {following} {staged}"
+        said = command(following, staged)
+    assert said.code == 0
+    assert tables(staged) == tables(directory)
+
+
+def test_stages_with_a_model_are_the_same_run(cells, server, tmp_path):
+    model = ("--model", "openai/x", "--base-url", server.url)
+    command("run", "--data", cells, *BROUGHT, *model, "--out", tmp_path / "whole")
+    command("fit", "--data", cells, *BROUGHT, "--out", tmp_path / "staged")
+    command("label", tmp_path / "staged", "--explainer", "one_shot", *model)
+    assert command("report", tmp_path / "staged").code == 0
+    assert tables(tmp_path / "staged") == tables(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("explicit", [("--explainer", "one_shot"), ()])
+def test_labels_of_a_model_stand_beside_the_markers(cells, server, tmp_path, explicit):
+    directory = tmp_path / "run"
+    assert command("run", "--data", cells, *BROUGHT, "--out", directory).code == 0
+    markers = (directory / "labels.csv").read_text()
+    ended = command("label", directory, *explicit, "--model", "openai/x", "--base-url", server.url)
+    assert ended.code == 0, ended.err
+    both = (directory / "labels.csv").read_text()
+    assert both.startswith(markers)
+    assert pd.read_csv(directory / "labels.csv").explainer.unique().tolist() == ["markers", "one_shot"]
+    assert command("score", directory).code == 0
+    scores = pd.read_csv(directory / "scores.csv")
+    auroc = scores[
+        (scores.scorer == "detection") & (scores.metric == "auroc") & (scores.negatives == "random")
+    ]
+    for explainer in ("markers", "one_shot"):
+        assert auroc[auroc.explainer == explainer].value.notna().sum() == 6
+    asked = len(server.requests)
+    assert command("report", directory).code == 0
+    assert len(server.requests) == asked
+
+
+def test_labels_from_a_file_are_scored_like_any_other(cells, tmp_path):
+    file = tmp_path / "mine.csv"
+    good = "; ".join(f"PROG0{letter}" for letter in "ABCDEFG")
+    wrong = good.replace("PROG0", "PROG4")
+    file.write_text(f"latent,title,key_features\n0,program zero,{good}\n1,program four,{wrong}\n")
+    directory = tmp_path / "run"
+    assert command("run", "--data", cells, *BROUGHT, "--out", directory).code == 0
+    ended = command("label", directory, "--explainer", f"file:{file}")
+    assert ended.code == 0, ended.err
+    labels = pd.read_csv(directory / "labels.csv", keep_default_na=False)
+    mine = labels[labels.explainer == "file:mine.csv"].set_index("latent")
+    assert mine.title[0] == "program zero" and mine.claims_supported[0] == "7"
+    assert mine.claims_contradicted[1] == "7"
+    assert mine.reason[2].startswith("failed (no label)")
+    assert command("score", directory).code == 0
+    scores = pd.read_csv(directory / "scores.csv")
+    scores = scores[(scores.explainer == "file:mine.csv") & (scores.scorer == "detection")]
+    auroc = scores[(scores.metric == "auroc") & (scores.negatives == "random")].set_index("latent")
+    assert auroc.value[0] > 0.9 > 0.6 > auroc.value[1]
+    assert auroc.reason[2] == "label failed (no label)"
+
+
+def test_a_sample_of_latents_is_labeled_and_the_rest_named(cells, tmp_path):
+    assert command("run", "--data", cells, *BROUGHT, "--max-latents", 3, "--out", tmp_path / "few").code == 0
+    labels = pd.read_csv(tmp_path / "few" / "labels.csv", keep_default_na=False)
+    assert len(labels) == 9
+    assert (labels.reason == "left out by --max-latents").sum() == 4
+
+
+def test_controls_can_be_left_out_and_stay_out(cells, tmp_path):
+    options = ("run", "--data", cells, *BROUGHT, "--controls", "none", "--out", tmp_path / "bare")
+    for arguments in (options, ("report", tmp_path / "bare")):
+        assert command(*arguments).code == 0
+        scores = pd.read_csv(tmp_path / "bare" / "scores.csv")
+        assert scores.shuffled_value.isna().all()
+        assert set(scores.explainer) == {"markers"}
+
+
+def test_a_toml_file_says_the_same_as_options(cells, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f'data = "{cells}"\nembedding = "X_emb"\nactivations = "X_act"\ngroup = "donor"\nseed = 9\n'
+    )
+    assert command("run", "--config", file, "--seed", 0, "--out", tmp_path / "toml").code == 0
+    assert command("run", "--data", cells, *BROUGHT, "--out", tmp_path / "typed").code == 0
+    assert tables(tmp_path / "toml") == tables(tmp_path / "typed")
+
+
+def test_without_a_group_one_warning_says_how_cells_were_split(cells, tmp_path):
+    for number, group in enumerate(([], ["--group", "one"])):
+        ended = command("run", "--data", cells, *BROUGHT[:4], *group, "--out", tmp_path / str(number))
+        assert ended.code == 0, ended.err
+        (warning,) = [line for line in ended.lines if "warning" in line.lower()]
+        assert "split_mode=item" in warning
+        assert set(pd.read_csv(tmp_path / str(number) / "scores.csv").split_mode) == {"item"}
+
+
+def test_the_shuffled_control_of_a_model_is_a_quarter_and_at_least_fifty(cells, tmp_path):
+    rng = np.random.default_rng(0)
+    for m, expected in ((40, 40), (120, 50), (280, 70)):
+        active = rng.random((N_CELLS, m)) * (rng.random((N_CELLS, m)) < 0.04)  # hardly any fire together
+        np.savez(tmp_path / "a.npz", activations=active.astype(np.float32))
+        prepared = Prepared(RunConfig(data=cells, embedding="X_emb", activations=str(tmp_path / "a.npz")))
+        labels = [Label(i, "x", f"label {i}", "", "unknown", 1.0, ()) for i in range(m)]
+        drawn = [_shuffled(prepared, seed, labels, True) for seed in (0, 0, 1)]
+        assert abs(len(drawn[0]) - expected) <= (2 if m == 40 else 0)
+        assert [(r, i, given.latent) for r, i, given in drawn[0]] == [
+            (r, i, g.latent) for r, i, g in drawn[1]
+        ]
+        assert {i for _, i, _ in drawn[0]} != {i for _, i, _ in drawn[2]} or m == 40
+        assert all(given.latent != latent for _, latent, given in drawn[0])
+        assert {replicate for replicate, _, _ in drawn[0]} == {0}
+
+
+def test_every_command_has_help():
+    assert all(name in command("--help").out for name in COMMANDS)
+    for name in COMMANDS:
+        ended = command(name, "--help")
+        assert ended.code == 0
+        assert "Usage: " in ended.out and "--help" in ended.out
+
+
+def test_the_doctor_finds_this_installation_whole(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-to-be-shown")
+    ended = command("doctor")
+    assert ended.code == 0, ended.out
+    assert "BAD" not in ended.out
+    assert "OPENAI_API_KEY set" in ended.out and "sk-not" not in ended.out
+
+
+def test_the_demo_scores_most_of_its_latents(tmp_path):
+    running = process(["demo", "--out", tmp_path / "demo"])
+    out, err = running.communicate(timeout=180)
+    assert running.returncode == 0, err
+    assert (tmp_path / "demo" / "report" / "index.html").stat().st_size > 10_000
+    labels = pd.read_csv(tmp_path / "demo" / "labels.csv")
+    scores = pd.read_csv(tmp_path / "demo" / "scores.csv")
+    auroc = scores[
+        (scores.scorer == "detection") & (scores.metric == "auroc") & (scores.negatives == "random")
+        & (scores.explainer == "markers")
+    ]  # fmt: skip
+    assert auroc.value.notna().sum() >= 0.75 * labels.latent.nunique()
+    assert "markers, detection by signature" in out
+    assert "Warning" not in err
