@@ -1,6 +1,5 @@
 """Which rows are controls, and which group does each row belong to?"""
 
-import numpy as np
 import pytest
 
 from autointerp.corpus.cells import CellCorpus

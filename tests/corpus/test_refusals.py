@@ -14,8 +14,7 @@ from tests.corpus.small_cells import N, small_cells
 
 
 def refusal(source, **options) -> str:
-    with pytest.raises(UserError) as caught, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with pytest.raises(UserError) as caught:
         CellCorpus(source, **options)
     message = str(caught.value)
     assert "\n" not in message, "one line"
