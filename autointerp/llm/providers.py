@@ -36,6 +36,10 @@ class Transport(Protocol):
 def open_transport(where: Route, timeout_s: float, api_key_env: str = OPENAI_KEY) -> Transport:
     """The transport of a route, for the running event loop. Raises what ``check_route`` raises."""
     check_route(where, api_key_env)
+    if where.library == "local":
+        from autointerp.llm.local_transport import LocalTransport
+
+        return LocalTransport(where)
     if where.library == "openai":
         return OpenAITransport(where, timeout_s, api_key_env)
     return LiteLLMTransport(where, timeout_s, api_key_env)
@@ -50,8 +54,12 @@ def check_route(where: Route, api_key_env: str = OPENAI_KEY) -> None:
 
     Raises
     ------
-    UserError : the key is missing, or litellm does not know the provider
+    UserError : the key is missing, litellm does not know the provider, or a local model lacks its library
     """
+    if where.library == "local":
+        from autointerp.llm.local import check_libraries
+
+        return check_libraries()
     if where.library == "openai":
         _key(where, api_key_env)
         return

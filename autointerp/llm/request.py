@@ -85,7 +85,8 @@ class Request:
         return {
             "version": KEY_VERSION,
             "messages": [_hashed_images(message) for message in self.messages],
-            "model": self.model,
+            # A local model's name is its path; its endpoint is the hash of its files.
+            "model": "hf:" if self.model.startswith("hf:") else self.model,
             "endpoint": self.endpoint,
             "max_tokens": self.max_tokens,
             "sampling": sampling,

@@ -7,6 +7,8 @@ How a model is named:
 =========================  ==============  ====================================================================
 ``openai/NAME``            no              openai, to api.openai.com (or OPENAI_BASE_URL), as NAME
 anything                   yes             openai, to that URL; the name is sent as it stands
+``hf:PATH``                ignored         transformers, in this process; PATH is a folder or a name in the hub's cache.
+                                           The endpoint's name is a hash of its files: ``local``, ``checkpoint``
 ``PROVIDER/NAME``          no              litellm
 ``litellm/PROVIDER/NAME``  no or yes       litellm, to that URL if one is given: ``litellm/openai/NAME`` and
                                            ``litellm/hosted_vllm/NAME`` reach any OpenAI-compatible server
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from autointerp.errors import UserError
+from autointerp.llm.checkpoint import PREFIX, find_checkpoint
 from autointerp.llm.faults import one_line
 from autointerp.llm.prices import Price, price_of
 
@@ -31,8 +34,8 @@ OPENAI_KEY = "OPENAI_API_KEY"
 class Route:
     """Where the requests for one model go.
 
-    library : 'openai' or 'litellm'
-    name : the model's name as sent
+    library : 'openai', 'litellm' or 'local'
+    name : the model's name as sent; the folder of a local model
     provider : 'openai', 'anthropic', …; '' where only the URL is known
     endpoint : the name that stands in a request's key; without credentials
     """
@@ -46,6 +49,8 @@ class Route:
     @property
     def price(self) -> Price | None:
         """The list price, None where nobody knows who answers."""
+        if self.library == "local":
+            return Price(0.0, 0.0, 0.0, "this machine")
         if not self.provider:
             return None
         name = self.name.removeprefix(f"{self.provider}/") if self.library == "litellm" else self.name
@@ -68,6 +73,9 @@ def route(model: str, base_url: str | None = None, endpoint_name: str | None = N
     ------
     UserError : the model or the URL cannot be meant
     """
+    if model.startswith(PREFIX):
+        found = find_checkpoint(model.removeprefix(PREFIX))
+        return Route("local", str(found.folder), "", None, PREFIX + found.fingerprint)
     if not model.strip() or model.endswith("/"):
         raise UserError(f"model {model!r} has no name. Give PROVIDER/NAME, such as openai/gpt-5-mini.")
     library, name = (

@@ -13,6 +13,7 @@ from autointerp.llm.client import LLM
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
 from autointerp.llm.policy import Policy
+from tests.llm.tiny_llama import save_tiny_llama
 from tests.scripted_server import ScriptedServer
 
 MODELS = {"openai": "scripted", "litellm": "litellm/openai/scripted"}
@@ -78,3 +79,10 @@ def openai_bench(tmp_path: Path):
     """A Bench through openai alone, for what does not depend on the library."""
     with ScriptedServer() as server, Ledger(tmp_path / "ledger.sqlite") as ledger:
         yield Bench(server, ledger, MODELS["openai"])
+
+
+@pytest.fixture(scope="session")
+def taught_folder(tmp_path_factory) -> Path:
+    """A tiny causal language model on disk that knows ``tiny_llama.ANSWERS``."""
+    pytest.importorskip("transformers")
+    return save_tiny_llama(tmp_path_factory.mktemp("model") / "taught", learn=200)
