@@ -6,8 +6,9 @@ A parameter is given up only on a 400 that names it, for one model at one endpoi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from autointerp.llm.faults import EndpointError
 from autointerp.llm.request import Request
@@ -26,6 +27,14 @@ _SAMPLING = ("temperature", "top_p", "seed")
 _TOKENS = ("max_tokens", "max_completion_tokens")
 
 
+class Learned(NamedTuple):
+    """What a 400 teaches: the dialect from now on, the name of what is given up, and one line that says so."""
+
+    dialect: Dialect
+    name: str
+    said: str
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What one model at one endpoint takes.
@@ -41,7 +50,10 @@ class Dialect:
 
     def body(self, request: Request, name: str, max_tokens: int) -> dict[str, Any]:
         """The request in OpenAI's words, for the model called ``name`` at the endpoint."""
-        body: dict[str, Any] = {"model": name, "messages": [dict(message) for message in request.messages]}
+        body: dict[str, Any] = {
+            "model": name,
+            "messages": [_sendable(message) for message in request.messages],
+        }
         body[self.tokens_name] = max_tokens
         for param in _SAMPLING:
             if getattr(request, param) is not None:
@@ -61,14 +73,28 @@ class Dialect:
             changes.append(f"schema as {self.reply_format}")
         return tuple(changes)
 
-    def after(self, error: EndpointError, body: dict[str, Any]) -> tuple[Dialect, str] | None:
-        """The dialect that gives up what this 400 names, with one line that says so; None if it names nothing."""
+    def without(self, names: Iterable[str]) -> Dialect:
+        """The dialect that gives up these formats and parameters."""
+        gone = frozenset(names)
+        kept = [form for form in FORMATS[:-1] if form not in gone]
+        tokens_name = next((name for name in _TOKENS if name not in gone), self.tokens_name)
+        if self.tokens_name not in gone:
+            tokens_name = self.tokens_name
+        return replace(
+            self,
+            reply_format=kept[0] if kept else FORMATS[-1],
+            tokens_name=tokens_name,
+            dropped=self.dropped | (gone - {tokens_name, *FORMATS}),
+        )
+
+    def after(self, error: EndpointError, body: dict[str, Any]) -> Learned | None:
+        """What this 400 teaches; None if it names nothing that can be given up."""
         text = str(error)
         named = error.param or ""
         if "response_format" in body and (named.startswith("response_format") or _ABOUT_FORMAT.search(text)):
             weaker = FORMATS[FORMATS.index(self.reply_format) + 1]
             said = f"response_format {self.reply_format} refused, now {weaker}"
-            return replace(self, reply_format=weaker), said
+            return Learned(replace(self, reply_format=weaker), self.reply_format, said)
         if not _REFUSING.search(f"{text} {named}"):
             return None
         for param in body:
@@ -81,10 +107,21 @@ class Dialect:
                 if other in self.dropped:
                     continue  # both are refused: the reply needs a cap, so this is a failure
                 renamed = replace(self, tokens_name=other, dropped=self.dropped | {param})
-                return renamed, f"{param} refused, now {other}"
-            return replace(self, dropped=self.dropped | {param}), f"{param} refused, dropped"
+                return Learned(renamed, param, f"{param} refused, now {other}")
+            return Learned(replace(self, dropped=self.dropped | {param}), param, f"{param} refused, dropped")
         return None
 
 
 def _has(request: Request, param: str) -> bool:
     return param in request.params or (param in _SAMPLING and getattr(request, param) is not None)
+
+
+def _sendable(value: Any) -> Any:
+    """Without lone surrogates, which UTF-8 cannot say: they are sent as a question mark."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {name: _sendable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sendable(inner) for inner in value]
+    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 
 TRANSIENT = frozenset({"rate", "server", "timeout", "connection"})
 STOPS_THE_RUN = frozenset({"quota", "auth", "model", "not_an_api"})
@@ -23,6 +24,9 @@ _CONTEXT = (
     "max_model_len",
 )
 _FILTERED = ("content_filter", "content_policy", "content management policy", "moderation", "responsibleai")
+_NEVER_SENT = re.compile(
+    r"cannot connect to|connection refused|name resolution|nodename nor|getaddrinfo", re.IGNORECASE
+)
 _SECRET_NAME = re.compile(
     r"(API_?KEY|ACCESS_KEY|_KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE
 )
@@ -45,6 +49,15 @@ class EndpointError(Exception):
     @property
     def transient(self) -> bool:
         return self.kind in TRANSIENT
+
+    @property
+    def may_be_charged(self) -> bool:
+        """The request may have reached a model: no status says that it was refused."""
+        if self.kind == "timeout":
+            return True
+        if self.kind in ("connection", "server"):
+            return not _NEVER_SENT.search(str(self)) and (self.status is None or self.status < 300)
+        return False
 
 
 def classify(status: int | None, text: str) -> str:
@@ -102,7 +115,23 @@ def scrub(text: str) -> str:
     return _SECRET_SHAPE.sub("[key]", text)
 
 
+def without_keys(text: str) -> str:
+    """The text without API keys of the environment: for what a model says, of which nothing else may be changed."""
+    for name, value in os.environ.items():
+        if name.upper().endswith("API_KEY") and len(value) >= 16 and value in text:
+            text = text.replace(value, f"${name}")
+    return text
+
+
+def printable(text: str) -> str:
+    """The text without control characters, and with lone surrogates replaced: what a file or a terminal can take."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+
+
 def one_line(text: str, longest: int = 400) -> str:
-    """Scrubbed, on one line, of bounded length."""
-    text = " ".join(scrub(text).split())
+    """Scrubbed, printable, on one line, of bounded length."""
+    text = " ".join(printable(scrub(text)).split())
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -13,12 +13,14 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from autointerp.errors import UserError
+from autointerp.llm.faults import printable
+from autointerp.llm.migrations import MIGRATIONS
 from autointerp.llm.request import Reply, Request, Usage
 
 fcntl: Any
@@ -28,23 +30,11 @@ except ImportError:  # Windows: SQLite's own locks keep the file whole, two runs
     fcntl = None
 
 
-def _answers_and_events(db: sqlite3.Connection) -> None:
-    db.execute(
-        "CREATE TABLE answers (key TEXT PRIMARY KEY, purpose TEXT, endpoint TEXT, model TEXT, request BLOB, reply BLOB,"
-        " tokens_in INTEGER, tokens_out INTEGER, tokens_cached INTEGER, tokens_reasoning INTEGER, cost_usd REAL,"
-        " priced_by TEXT, model_returned TEXT, latency_s REAL, source TEXT, created REAL)"
-    )
-    db.execute(
-        "CREATE TABLE events (id INTEGER PRIMARY KEY, key TEXT, kind TEXT, message TEXT, tokens_in INTEGER,"
-        " tokens_out INTEGER, cost_usd REAL, created REAL)"
-    )
-
-
-# The schema's version is the number of migrations done. Append; never edit one that was released.
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_answers_and_events]
-
 TOKEN_COLUMNS = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning")
-NOT_A_FAILURE = "adapted"  # an event that tells how a request was changed, not that it failed
+NOT_A_FAILURE = (
+    "adapted",
+    "over_reserve",
+)  # events that tell how a request was changed, or more of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +49,15 @@ class Totals:
     cost_usd: float
     unpriced: int
     failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What counts against a budget. ``unknown_usd``, among ``cost_usd``, is for requests that never came back."""
+
+    tokens: int
+    cost_usd: float
+    unknown_usd: float
 
 
 class Ledger:
@@ -155,7 +154,7 @@ class Ledger:
             *(request.key, request.purpose, request.endpoint, request.model),
             *(_packed(request.canonical()), _packed(reply.to_json())),
             *tokens,
-            *(reply.cost_usd, reply.priced_by, reply.model, reply.latency_s, source, time.time()),
+            *(reply.cost_usd, reply.priced_by, printable(reply.model), reply.latency_s, source, time.time()),
         )
         with self._mutex, self._telling():
             written = self._db.execute(
@@ -171,7 +170,7 @@ class Ledger:
             self._db.execute(
                 "INSERT INTO events (key, kind, message, tokens_in, tokens_out, cost_usd, created)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (key, kind, message, *tokens, cost_usd, time.time()),
+                (key, kind, printable(message), *tokens, cost_usd, time.time()),
             )
 
     def events(self, key: str | None = None) -> list[tuple[str, str, str]]:
@@ -191,8 +190,8 @@ class Ledger:
             ).fetchone()
             events = self._db.execute(
                 "SELECT count(*), total(tokens_in), total(tokens_out), total(cost_usd),"
-                " total(tokens_out IS NOT NULL AND cost_usd IS NULL) FROM events WHERE kind != ?",
-                (NOT_A_FAILURE,),
+                " total(tokens_out IS NOT NULL AND cost_usd IS NULL) FROM events WHERE kind NOT IN (?, ?)",
+                NOT_A_FAILURE,
             ).fetchone()
         return Totals(
             answers=answers[0],
@@ -204,6 +203,60 @@ class Ledger:
             unpriced=int(answers[6] + events[4]),
             failures=events[0],
         )
+
+    def reserve(self, key: str, tokens: int, cost_usd: float) -> int:
+        """Commit what a request may cost before it is sent; returns the number to give to ``unreserve``."""
+        with self._mutex, self._telling():
+            written = self._db.execute(
+                "INSERT INTO reserves (key, tokens, cost_usd, created) VALUES (?, ?, ?, ?)",
+                (key, tokens, cost_usd, time.time()),
+            )
+            return int(written.lastrowid or 0)
+
+    def unreserve(self, number: int) -> None:
+        """The cost is known now. A reserve that stays is what a kill, a timeout or a lost connection may have cost."""
+        with self._mutex, self._telling():
+            self._db.execute("DELETE FROM reserves WHERE id = ?", (number,))
+
+    def spending(self) -> Spending:
+        """What counts against a budget: live answers, paid failures, and reserves of unknown outcome."""
+        with self._mutex, self._telling():
+            rows = [
+                self._db.execute(f"SELECT total({tokens}), total(cost_usd) FROM {table}").fetchone()
+                for tokens, table in (
+                    ("tokens_in + tokens_out", "answers WHERE source = 'live'"),
+                    ("tokens_in + tokens_out", "events"),
+                    ("tokens", "reserves"),
+                )
+            ]
+        return Spending(int(sum(row[0] for row in rows)), sum(row[1] for row in rows), rows[2][1])
+
+    def learn(self, endpoint: str, model: str, name: str, works: bool, told_by: str, message: str) -> None:
+        """Keep whether a model at an endpoint takes a parameter; the latest word stands."""
+        row = (endpoint, model, name, int(works), told_by, printable(message), time.time())
+        with self._mutex, self._telling():
+            self._db.execute("INSERT OR REPLACE INTO capabilities VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def learned(self, endpoint: str, model: str) -> dict[str, tuple[bool, str, str]]:
+        """Name of a parameter -> (whether it works, who told, one line); in the order in which it was learned."""
+        with self._mutex, self._telling():
+            rows = self._db.execute(
+                "SELECT name, works, told_by, message FROM capabilities WHERE endpoint = ? AND model = ?"
+                " ORDER BY created, rowid",
+                (endpoint, model),
+            ).fetchall()
+        return {name: (bool(works), told_by, message) for name, works, told_by, message in rows}
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit what is written inside as one; for files of many answers. Not for answers that are paid one by one."""
+        with self._mutex, self._telling():
+            self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            with self._mutex, self._telling():
+                self._db.execute("COMMIT")
 
     def close(self) -> None:
         with self._mutex:

@@ -1,4 +1,4 @@
-"""When is a failed attempt made again, and how many requests run at once? One retry loop, one gate.
+"""When is a failed attempt made again? One retry loop.
 
 Retried: 429 that is no spent quota, 5xx, timeouts, connections; exponential waits with full jitter, at least what
 Retry-After says, a bounded number of attempts. A 429 pauses its endpoint for every request, not only for its own.
@@ -7,17 +7,19 @@ Retry-After says, a bounded number of attempts. A 429 pauses its endpoint for ev
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import tenacity
 
 from autointerp.llm.faults import EndpointError
+from autointerp.llm.gate import Gate
 from autointerp.llm.request import Reply
 from autointerp.schema import Failure
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,64 +43,29 @@ class Policy:
     give_up_after: int = 20
 
 
-class Gate:
-    """How many requests are in flight at once, and which endpoints are paused. One for a run, shared by its models.
-
-    Waiting, for a pause or between attempts, takes no slot.
-    """
-
-    def __init__(self, concurrency: int = 16) -> None:
-        if concurrency < 1:
-            raise ValueError(f"concurrency is {concurrency}, and must be at least 1")
-        self.concurrency = concurrency
-        self._slots = asyncio.Semaphore(concurrency)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._paused_until_s: dict[str, float] = {}
-
-    def pause(self, endpoint: str, wait_s: float) -> None:
-        until = time.monotonic() + wait_s
-        self._paused_until_s[endpoint] = max(until, self._paused_until_s.get(endpoint, 0.0))
-
-    @contextlib.asynccontextmanager
-    async def slot(self, endpoint: str) -> AsyncIterator[None]:
-        """Hold one of the slots, while the endpoint is not paused."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # a semaphore belongs to one loop
-            self._loop, self._slots = loop, asyncio.Semaphore(self.concurrency)
-        while True:
-            while (wait_s := self._paused_until_s.get(endpoint, 0.0) - time.monotonic()) > 0:
-                await asyncio.sleep(wait_s)
-            async with self._slots:
-                if self._paused_until_s.get(endpoint, 0.0) <= time.monotonic():
-                    yield
-                    return
-
-
-async def persist(send: Callable[[], Awaitable[Reply]], *, policy: Policy, gate: Gate, endpoint: str,
-                  failed: Callable[[EndpointError], None]) -> Reply:  # fmt: skip
-    """Send until there is a reply, or no more attempts.
+async def persist(attempt: Callable[[], Awaitable[T]], *, policy: Policy, gate: Gate, place: str) -> T:
+    """Attempt until there is a reply, or no more attempts.
 
     Parameters
     ----------
-    send : makes one attempt, raises EndpointError
-    failed : told of every failed attempt
+    attempt : makes one attempt in a slot of the gate, raises EndpointError
+    place : who answers: pauses and limits are shared by all requests there
 
     Raises
     ------
     EndpointError : the last attempt's, or the first that is not transient
     """
 
-    async def once() -> Reply:
-        async with gate.slot(endpoint):
+    async def once() -> T:
+        async with gate.slot(place) as slot:
             try:
-                async with asyncio.timeout(policy.timeout_s):
-                    return await send()
-            except TimeoutError:
-                error = EndpointError("timeout", f"no reply within {policy.timeout_s:g} s")
-            except EndpointError as raised:
-                error = raised
-        failed(error)
-        raise error from None
+                answer = await attempt()
+            except EndpointError as error:
+                if error.kind == "rate":
+                    gate.refused(slot)
+                raise
+            gate.answered(slot)
+            return answer
 
     def wait_s(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -109,7 +76,7 @@ async def persist(send: Callable[[], Awaitable[Reply]], *, policy: Policy, gate:
     def pause(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, EndpointError) and error.kind == "rate" and state.next_action:
-            gate.pause(endpoint, state.next_action.sleep)
+            gate.pause(place, state.next_action.sleep)
 
     def again(error: BaseException) -> bool:
         if not isinstance(error, EndpointError) or not error.transient:

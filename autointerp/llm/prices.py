@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from autointerp.errors import UserError
 from autointerp.llm.request import Usage
 
 PRICE_MAP = "model_prices_and_context_window_backup.json"
@@ -35,6 +36,20 @@ class Price:
             + cached * cached_usd
             + usage.tokens_out * self.output_usd
         )
+
+
+def given_price(in_usd: float | None, out_usd: float | None) -> Price | None:
+    """The price that the user gives, in dollars per million tokens; None if none is given.
+
+    Raises
+    ------
+    UserError : one of the two is missing, or below 0
+    """
+    if in_usd is None and out_usd is None:
+        return None
+    if in_usd is None or out_usd is None or min(in_usd, out_usd) < 0:
+        raise UserError("--price-in and --price-out go together: dollars per million tokens, 0 or more each.")
+    return Price(in_usd * 1e-6, out_usd * 1e-6)
 
 
 def price_of(model: str, provider: str) -> Price | None:

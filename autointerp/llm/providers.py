@@ -234,6 +234,16 @@ def _until_s(date: str) -> float | None:
     return max(0.0, then.timestamp() - time.time())
 
 
+def read_completion(body: dict[str, Any]) -> Reply:
+    """A completion that came as JSON by another way, read as openai reads one. Raises EndpointError."""
+    from openai.types.chat import ChatCompletion
+
+    try:
+        return _reply(ChatCompletion.construct(**body), 0.0)
+    except (AttributeError, TypeError, IndexError) as error:
+        raise EndpointError("server", f"it is no chat completion: {error}") from None
+
+
 def _reply(completion: Any, latency_s: float) -> Reply:
     """A completion of openai or litellm as a Reply."""
     if not getattr(completion, "choices", None):

@@ -11,11 +11,12 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 KEY_VERSION = 1
+REPEATED_CHARS = 20_000  # of an unreadable reply, when it is sent back
 _HAS_A_FIELD = ("messages", "model", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed")
 _HOW_IT_IS_SENT = (
     "timeout",
@@ -28,6 +29,10 @@ _HOW_IT_IS_SENT = (
     "base_url",
 )
 NOT_SAMPLING = frozenset((*_HAS_A_FIELD, *_HOW_IT_IS_SENT, "response_format", "n", "stream", "user"))
+
+
+class Deferred(Exception):
+    """The ledger holds no answer, and none is asked for now: the request is noted among those that are wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,14 @@ class Request:
         """64 hex digits of everything that changes the answer."""
         said = json.dumps(self.canonical(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def after(self, said: str, problem: str) -> Request:
+        """The request that follows a reply that cannot be read: it holds the reply, cut off, and what is wrong."""
+        turns = (
+            {"role": "assistant", "content": said[:REPEATED_CHARS]},
+            {"role": "user", "content": problem},
+        )
+        return replace(self, messages=(*self.messages, *turns))
 
     def canonical(self) -> dict[str, Any]:
         """Everything that changes the answer, as JSON. An image stands as its sha256."""

@@ -1,14 +1,20 @@
-"""Which language models are open during a stage? One per role, sharing a ledger and the limit on requests in flight."""
+"""Which language models are open during a stage? One per role, sharing ledger, budget and limit on requests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from autointerp.errors import UserError
+from autointerp.llm.batch import Imported, Part, export_requests, import_replies
+from autointerp.llm.budget import Budget
 from autointerp.llm.client import LLM
+from autointerp.llm.cost import Estimate, estimate
+from autointerp.llm.gate import Gate
 from autointerp.llm.ledger import Ledger
-from autointerp.llm.policy import Gate
+from autointerp.llm.prices import Price
 from autointerp.llm.providers import check_route
+from autointerp.llm.request import Request
 from autointerp.llm.route import route
 
 
@@ -18,6 +24,12 @@ class Session:
     Parameters
     ----------
     roles : role -> model name; empty: nothing is opened and no ledger is made
+    budget_usd, budget_tokens : for all runs of the ledger together; None: no limit
+    price : of the models without a list price; of the model, if there is only one
+    allow_unpriced : a model of unknown price may be asked within a budget in dollars, and counts for nothing there
+    works : see ``LLM``
+    deferred : send nothing; what the ledger lacks is put into ``wanted``
+    wanted : key -> request; give the same dict to the sessions of all stages
     """
 
     def __init__(
@@ -28,10 +40,21 @@ class Session:
         base_url: str | None = None,
         endpoint_name: str | None = None,
         concurrency: int = 16,
+        budget_usd: float | None = None,
+        budget_tokens: int | None = None,
+        price: Price | None = None,
+        allow_unpriced: bool = False,
+        works: Mapping[str, bool] | None = None,
+        deferred: bool = False,
+        wanted: dict[str, Request] | None = None,
     ):
         self._roles, self._ledger_path = dict(roles), ledger_path
         self._base_url, self._endpoint_name, self._concurrency = base_url, endpoint_name, concurrency
+        self._budget_usd, self._budget_tokens = budget_usd, budget_tokens
+        self._price, self._allow_unpriced, self._works = price, allow_unpriced, works
+        self._deferred = deferred
         self._ledger: Ledger | None = None
+        self.wanted: dict[str, Request] = {} if wanted is None else wanted
         self.models: dict[str, LLM] = {}
 
     @property
@@ -50,38 +73,89 @@ class Session:
                 answered = ledger.models()
         unpriced = []
         for name in dict.fromkeys(self._roles.values()):
-            where = route(name, self._base_url, self._endpoint_name)
-            if name not in answered:
-                check_route(where)
-            if where.price is None:
+            if name not in answered and not self._deferred:
+                check_route(route(name, self._base_url, self._endpoint_name))
+            if self._price_of(name) is None:
                 unpriced.append(name)
+        if unpriced and self._budget_usd is not None and not self._allow_unpriced:
+            raise UserError(
+                f"--budget-usd needs a price, and that of {', '.join(unpriced)} is unknown. Give --price-in and"
+                " --price-out (dollars per million tokens), or --budget-tokens in place of --budget-usd."
+            )
         return unpriced
 
     async def __aenter__(self) -> Session:
         if self._roles:
             self._ledger_path.parent.mkdir(parents=True, exist_ok=True)
             self._ledger = Ledger(self._ledger_path)
-            gate = Gate(self._concurrency)
+            gate, budget = Gate(self._concurrency), None
+            if self._budget_usd is not None or self._budget_tokens is not None:
+                budget = Budget(self._ledger, self._budget_usd, self._budget_tokens)
+            by_name: dict[str, LLM] = {}
             for role, name in self._roles.items():
-                self.models[role] = LLM(
-                    name, self._ledger, base_url=self._base_url, endpoint_name=self._endpoint_name, gate=gate
-                )
+                if name not in by_name:
+                    by_name[name] = LLM(
+                        name, self._ledger, base_url=self._base_url, endpoint_name=self._endpoint_name, gate=gate,
+                        budget=budget, price=self._price_of(name), works=self._works, deferred=self._deferred,
+                        wanted=self.wanted,
+                    )  # fmt: skip
+                self.models[role] = by_name[name]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for llm in self.models.values():
+        for llm in self._distinct():
             await llm.close()
         if self._ledger is not None:
             self._ledger.close()
+
+    def estimate(self) -> Estimate:
+        """What the wanted requests would cost, for --dry-run."""
+        return estimate((request, self.model_of(request).price) for request in self.wanted.values())
+
+    def export(self, path: Path) -> list[Part]:
+        """Write the wanted requests as OpenAI batch files."""
+        return export_requests(self.wanted, path, lambda request: self.model_of(request).body(request))
+
+    def take(self, path: Path, source: str = "") -> Imported:
+        """Read a file of replies to wanted requests into the ledger."""
+        if self._ledger is None:
+            return Imported()
+        return import_replies(path, self.wanted, self._ledger, self.model_of, source)
+
+    def model_of(self, request: Request) -> LLM:
+        """The open model that a request is for."""
+        for llm in self._distinct():
+            if (llm.model, llm.endpoint) == (request.model, request.endpoint):
+                return llm
+        raise ValueError(f"no open model for a request to {request.model} at {request.endpoint}")
+
+    def ignored(self) -> list[str]:
+        """What the endpoints take and do not do, one line each."""
+        return [
+            f"{llm.model} at {llm.endpoint} takes {name} and ignores it ({message})"
+            for llm in self._distinct()
+            for name, (works, told_by, message) in llm.ledger.learned(llm.endpoint, llm.model).items()
+            if not works and told_by != "refused"
+        ]
 
     def spent(self) -> str:
         """Requests, failures and spend so far, for progress."""
         if not self.models:
             return ""
-        spent = [llm.spent for llm in self.models.values()]
+        if self._deferred:
+            return f"{len(self.wanted)} to ask"
+        spent = [llm.spent for llm in self._distinct()]
         unpriced = sum(s.unpriced for s in spent)
         price = f"${sum(s.cost_usd for s in spent):.2f}" + (f" + {unpriced} unpriced" if unpriced else "")
-        asked, known, failed = (
-            sum(getattr(s, name) for s in spent) for name in ("asked", "from_ledger", "failed")
+        asked, known, failed, unread = (
+            sum(getattr(s, name) for s in spent) for name in ("asked", "from_ledger", "failed", "unread")
         )
-        return f"{asked} asked, {known} known, {failed} failed, {price}"
+        return f"{asked} asked, {known} known, {failed + unread} failed, {price}"
+
+    def _distinct(self) -> list[LLM]:
+        return list(dict.fromkeys(self.models.values()))
+
+    def _price_of(self, name: str) -> Price | None:
+        listed = route(name, self._base_url, self._endpoint_name).price
+        only_one = len(set(self._roles.values())) == 1
+        return self._price if self._price is not None and (only_one or listed is None) else listed

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from autointerp.errors import CannotGoOn, UserError
 from autointerp.llm.client import LLM
+from autointerp.llm.gate import Gate
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
-from autointerp.llm.policy import Gate, Policy
+from autointerp.llm.policy import Policy
 from autointerp.llm.prices import Price
 from autointerp.llm.request import Reply
 from autointerp.schema import Failure

@@ -1,0 +1,236 @@
+"""How does one request become an answer or a typed failure? Attempt by attempt, within policy, gate and budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autointerp.errors import CannotGoOn, UserError
+from autointerp.llm.budget import Budget
+from autointerp.llm.cost import bound
+from autointerp.llm.dialect import FORMATS, Dialect
+from autointerp.llm.faults import (
+    NOTHING_LOST,
+    STOPS_THE_RUN,
+    TRANSIENT,
+    EndpointError,
+    why_stopped,
+    without_keys,
+)
+from autointerp.llm.gate import Gate
+from autointerp.llm.ledger import Ledger
+from autointerp.llm.policy import Policy, fault_of, persist
+from autointerp.llm.prices import Price
+from autointerp.llm.providers import Transport, open_transport
+from autointerp.llm.request import Reply, Request
+from autointerp.llm.route import Route
+from autointerp.schema import Failure
+
+
+@dataclass(slots=True)
+class Spent:
+    """What one LLM did so far. ``cost_usd`` sums the known costs; ``unpriced`` replies have none.
+
+    Every request that the ledger does not answer is in ``asked`` or in ``failed``, unless the run stops first.
+    """
+
+    asked: int = 0  # requests answered by the endpoint
+    from_ledger: int = 0
+    shared: int = 0  # identical to one in flight, and answered with it
+    attempts: int = 0  # requests sent
+    failed: int = 0  # requests that ended in a Failure
+    unread: int = 0  # answers that could not be read as what was asked for, also the second time
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+
+
+class Sender:
+    """The way to one model at one endpoint, and what was learned of it.
+
+    Parameters
+    ----------
+    works : name of a parameter or reply format -> whether to use it, over what was learned
+    """
+
+    def __init__(self, model: str, where: Route, ledger: Ledger, *, policy: Policy, gate: Gate, price: Price | None,
+                 budget: Budget | None, api_key_env: str, works: Mapping[str, bool]) -> None:  # fmt: skip
+        self.model, self.route, self.ledger = model, where, ledger
+        self.policy, self.gate, self.price, self.budget = policy, gate, price, budget
+        self.spent = Spent()
+        self.stopped: UserError | None = None
+        self._place = f"{where.endpoint} {model}"
+        self._api_key_env, self._works = api_key_env, works
+        self._dialect: Dialect | None = None
+        self._transport: Transport | None = None
+        self._failed_in_a_row = 0
+        self._reached = False
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the endpoint takes, as far as it is known; refused once is not asked again."""
+        if self._dialect is None:
+            learned = self.ledger.learned(self.route.endpoint, self.model)
+            gone = {
+                name
+                for name, (works, told_by, _) in learned.items()
+                if not works and (told_by == "refused" or (told_by == "probed" and name in FORMATS))
+            }
+            gone |= {name for name, works in self._works.items() if not works}
+            gone -= {name for name, works in self._works.items() if works}
+            self._dialect = Dialect(tokens_name=self.route.tokens_name).without(gone)
+        return self._dialect
+
+    def learn(self, name: str, works: bool, told_by: str, message: str) -> None:
+        """Keep what was found out: 'probed', 'seen' in a reply, or, which outweighs them, 'refused' by a 400."""
+        known = self.ledger.learned(self.route.endpoint, self.model).get(name)
+        if known is None or (told_by == "refused" and known[1] != "refused"):
+            self.ledger.learn(self.route.endpoint, self.model, name, works, told_by, message)
+
+    def forget_dialect(self) -> None:
+        """Read what was learned again, before the next request."""
+        self._dialect = None
+
+    def body(self, request: Request, max_tokens: int | None = None) -> dict[str, Any]:
+        """What is sent."""
+        return self.dialect.body(request, self.route.name, max_tokens or request.max_tokens)
+
+    async def fetch(self, request: Request) -> Reply | Failure:
+        """Ask the endpoint. Raises CannotGoOn, BudgetSpent and other UserErrors."""
+        if self.stopped is not None:
+            raise self.stopped
+        if self._transport is None:  # here, so that no attempt's time goes by while a library loads
+            self._transport = open_transport(self.route, self.policy.timeout_s, self._api_key_env)
+        max_tokens = request.max_tokens
+        while True:
+            dialect = self.dialect
+            body = self.body(request, max_tokens)
+            try:
+                outcome = await persist(
+                    lambda body=body, dialect=dialect, cap=max_tokens: self._attempt(  # type: ignore[misc]
+                        request, body, dialect, cap
+                    ),
+                    policy=self.policy,
+                    gate=self.gate,
+                    place=self._place,
+                )
+            except EndpointError as error:
+                if error.kind == "bad_request" and (
+                    self.dialect != dialect or self.adapt(request, error, body)
+                ):
+                    continue  # another request may have learned it meanwhile
+                return self._given_up(error)
+            self._failed_in_a_row, self._reached = 0, True
+            if isinstance(outcome, Reply):
+                self.spent.asked += 1
+                return outcome
+            if (
+                outcome.kind == "truncated"
+                and max_tokens == request.max_tokens
+                and self.policy.raise_tokens > 1
+            ):
+                max_tokens *= self.policy.raise_tokens
+                continue
+            self.spent.failed += 1
+            return outcome
+
+    def take(self, request: Request, reply: Reply, dialect: Dialect, max_tokens: int, *, source: str = "live",
+             price: Price | None = None) -> Reply | Failure:  # fmt: skip
+        """Put a reply that came back into the ledger: as an answer, or, if it is none, as an event."""
+        reply = replace(
+            reply,
+            text=without_keys(reply.text),
+            adapted=dialect.adapted(request),
+            cost_usd=None if price is None else price.cost_usd(reply.usage),
+            priced_by="" if price is None else price.source,
+        )
+        if request.params.get("logprobs") and reply.logprobs is None and "logprobs" not in dialect.dropped:
+            self.learn("logprobs", False, "seen", f"asked for and not in the reply to {request.key}")
+        fault = fault_of(reply, max_tokens)
+        if fault is None:
+            self.ledger.put(request, reply, source=source)
+            return reply
+        usage = reply.usage if source == "live" else None
+        self.ledger.event(request.key, fault.kind, fault.message, usage=usage, cost_usd=reply.cost_usd)
+        return fault
+
+    def adapt(self, request: Request, error: EndpointError, body: dict[str, Any]) -> bool:
+        """Give up what a 400 names; False if it names nothing of the kind."""
+        learned = self.dialect.after(error, body)
+        if learned is None:
+            return False
+        self._dialect = learned.dialect
+        self.learn(learned.name, False, "refused", str(error))
+        self.ledger.event(request.key, "adapted", learned.said)
+        return True
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
+
+    def leave_loop(self) -> None:
+        """Connections of a loop that has ended are of no use."""
+        self._transport = None
+
+    async def _attempt(
+        self, request: Request, body: dict[str, Any], dialect: Dialect, max_tokens: int
+    ) -> Reply | Failure:
+        if self.stopped is not None:
+            raise self.stopped
+        hold = None
+        if self.budget is not None:
+            hold = await self.budget.hold(request.key, bound(request, self.price, max_tokens))
+        try:
+            reply = await self._send(body)
+        except EndpointError as error:
+            self.ledger.event(request.key, error.kind, str(error))
+            if error.kind in STOPS_THE_RUN and self.stopped is None:
+                # Here, because once this attempt's slot is free the next request takes it.
+                self.stopped = CannotGoOn(why_stopped(error, self.route.endpoint, self.route.name))
+            if self.budget is not None and hold is not None:
+                (self.budget.forfeit if error.may_be_charged else self.budget.release)(hold)
+            raise
+        except BaseException:
+            if self.budget is not None and hold is not None:
+                self.budget.forfeit(hold)
+            raise
+        outcome = self.take(request, reply, dialect, max_tokens, price=self.price)
+        cost_usd = None if self.price is None else self.price.cost_usd(reply.usage)
+        if reply.usage is not None:
+            self.spent.tokens_in += reply.usage.tokens_in
+            self.spent.tokens_out += reply.usage.tokens_out
+        self.spent.cost_usd += cost_usd or 0.0
+        self.spent.unpriced += cost_usd is None
+        if self.budget is not None and hold is not None:
+            self.budget.settle(hold, reply.usage, cost_usd)
+        return outcome
+
+    async def _send(self, body: dict[str, Any]) -> Reply:
+        assert self._transport is not None
+        self.spent.attempts += 1
+        try:
+            async with asyncio.timeout(self.policy.timeout_s):
+                return await self._transport.send(body)
+        except TimeoutError:
+            raise EndpointError("timeout", f"no reply within {self.policy.timeout_s:g} s") from None
+
+    def _given_up(self, error: EndpointError) -> Failure:
+        """A Failure, unless the error says that no request will do better."""
+        if error.kind in STOPS_THE_RUN and self.stopped is not None:
+            raise self.stopped
+        name = self.route.endpoint
+        if error.kind == "rate" and (error.retry_after_s or 0.0) > self.policy.longest_retry_after_s:
+            raise CannotGoOn(f"{name} asks to wait {error.retry_after_s:.0f} s: {error}. {NOTHING_LOST}")
+        self.spent.failed += 1
+        if error.kind in TRANSIENT or error.kind == "bad_request":
+            self._failed_in_a_row += 1
+            if error.kind == "connection" and not self._reached:
+                raise CannotGoOn(f"cannot reach {name}: {error}. Is it running, and --base-url right?")
+            if (n := self._failed_in_a_row) >= self.policy.give_up_after:
+                raise CannotGoOn(f"{name} failed {n} requests in a row, the last: {error}. {NOTHING_LOST}")
+        return Failure("endpoint" if error.transient else error.kind, str(error))
