@@ -165,6 +165,7 @@ class ScriptedServer:
     def __init__(self, reply: Script | str | ScriptedReply = "ok") -> None:
         self.reply: Script = reply if callable(reply) else lambda body, n: reply
         self.requests: list[Recorded] = []
+        self.replied: list[int] = []  # numbers of the requests whose reply was handed over
         self.most_at_once = 0
         self.failure: BaseException | None = None  # what the script raised, if it did
         self._at_once = 0
@@ -187,6 +188,13 @@ class ScriptedServer:
     @property
     def bodies(self) -> list[dict[str, Any]]:
         return [recorded.body for recorded in self.requests]
+
+    def wait_until_idle(self) -> None:
+        """Return once nothing has been at work for a while: what a dead client has sent has been read by then."""
+        seen = -1
+        while seen != len(self.requests) or self._at_once:
+            seen = len(self.requests)
+            time.sleep(0.02)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -215,7 +223,9 @@ class ScriptedServer:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            return await self._answer(request, body, n)
+            response = await self._answer(request, body, n)
+            self.replied.append(n)
+            return response
         finally:
             with self._lock:
                 self._at_once -= 1
