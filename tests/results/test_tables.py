@@ -23,6 +23,7 @@ from autointerp.results.tables import (
 )
 from autointerp.schema import Answer, Claim, Failure, Score, Trials
 from autointerp.score import detection
+from tests.results.stored_trials import KEYS, from_rows
 from tests.tiny_corpus import examples, label
 
 
@@ -119,38 +120,12 @@ ALL = [
 ]
 
 
-def from_rows(part: pd.DataFrame, ids: np.ndarray) -> Trials:
-    """A label's trials, out of the rows of trials.parquet alone."""
-    first = part.iloc[0]
-    named = {name: str(first[name]) for name in ("explainer", "label_id", "scorer", "judge", "control")}
-    columns = {
-        name: part[column].astype(str).to_numpy()
-        for name, column in (
-            ("groups", "group"),
-            ("kinds", "kind"),
-            ("failures", "failure"),
-            ("prompts", "prompt"),
-        )
-    }
-    assert (ids[part.row] == part.item_id.astype(str)).all()
-    return Trials(
-        latent=int(first.latent),
-        replicate=int(first.replicate),
-        rows=part.row.to_numpy(),
-        activations=part.activation.to_numpy(),
-        answers=part.answer.to_numpy(),
-        **named,
-        **columns,
-    )
-
-
 def test_every_score_can_be_computed_again_from_the_stored_trials(tmp_path):
     write_parquet(trials_frame("run", IDS, ALL), tmp_path / "trials.parquet")
     frame = pd.read_parquet(tmp_path / "trials.parquet")
     assert len(frame) == sum(len(t.rows) for t in ALL)
     assert set(frame.run_id) == {"run"}
-    keys = ["latent", "explainer", "label_id", "scorer", "judge", "control", "replicate"]
-    again = [from_rows(part, IDS) for _, part in frame.groupby(keys, sort=False, observed=True)]
+    again = [from_rows(part, IDS) for _, part in frame.groupby(KEYS, sort=False, observed=True)]
     assert len(again) == len(ALL)
     for before, after in zip(ALL, again, strict=True):
         assert detection.scores(after, 0.2, "group", "h") == detection.scores(before, 0.2, "group", "h")
