@@ -158,6 +158,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class KeyFeature:
+    """A feature that a label names, and whether active items have more or less of it."""
+
     name: str
     direction: Direction
 
