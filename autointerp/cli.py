@@ -157,29 +157,25 @@ def doctor() -> None:
 def main() -> int:
     """Entry point: a UserError is one line and exit code 2; anything else is a bug and shows its traceback."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except UserError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
         print(f"\n{STOPPED} Go on with: the same command", file=sys.stderr)
         return 130
-    except OSError as error:
-        if not _disk_is_full(error):
-            raise
-        return _refused(f"No space left on the disk ({error}). Free some, and run the same command again.")
+    except typer.Exit as ended:
+        return int(ended.exit_code)
+    except typer.Abort:  # an interrupt, before or after a stage
+        print(f"{STOPPED} Go on with: the same command", file=sys.stderr)
+        return 130
     except Exception as error:
-        import click
-
-        if isinstance(error, typer.Exit | click.exceptions.Exit):
-            return int(error.exit_code)
-        if isinstance(error, click.ClickException):
-            error.show()
-            return error.exit_code
-        if isinstance(error, click.Abort):  # click's word for an interrupt
-            print(f"{STOPPED} Go on with: the same command", file=sys.stderr)
-            return 130
-        raise
-    return 0
+        if not hasattr(
+            error, "format_message"
+        ):  # how click, also the one inside typer, tells of a wrong option
+            raise
+        told = error.format_message()
+        return _refused(f"{told} See --help.") if told else EXIT_CODE  # nothing to tell: the help was shown
+    return code if isinstance(code, int) else 0
 
 
 def _go(config: RunConfig, stage: str) -> None:
@@ -190,9 +186,7 @@ def _go(config: RunConfig, stage: str) -> None:
     try:
         with Watch() as watch:
             made = Run(config, watch)
-            _ = (
-                made.prepared.split
-            )  # all that there is to warn of is known now, before anything takes long or costs
+            made.check()  # what there is to refuse or to warn of is known now, before anything takes long or costs
             said = list(made.warnings)
             for warning in said:
                 _say(f"warning: {warning}")
@@ -203,6 +197,8 @@ def _go(config: RunConfig, stage: str) -> None:
         again = f"autointerp {again} {made.directory}" if started and made else "the same command"
         print(f"\n{STOPPED} Go on with: {again}", file=sys.stderr)
         raise typer.Exit(130) from None
+    except PermissionError as error:
+        raise UserError(f"Not allowed to read or write {error.filename}. Choose another --out.") from error
     except OSError as error:
         if not _disk_is_full(error, made.directory if made else None):
             raise
@@ -270,7 +266,7 @@ def _config(options: dict[str, Any]) -> RunConfig:
         if out is not None and (out / "run.json").exists():
             return _stored(out, {k: v for k, v in options.items() if k != "out"})
         raise UserError("No data. Pass --data FILE.h5ad, or --config FILE.toml.")
-    return make_config(_split_lists(options), file)
+    return make_config(options, file)
 
 
 def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
@@ -283,7 +279,7 @@ def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
             f"{directory} is not a run directory (no run.json). Start one with: autointerp fit --data FILE"
         )
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))["config"]
+        stored = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is not the record of a run. Remove it, or choose another directory."
@@ -292,14 +288,7 @@ def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
         before = make_config({}, stored=stored).explainers
         added = options.get("explainer") or (("one_shot",) if options.get("model") else ())
         options["explainer"] = list(dict.fromkeys([*before, *added]))
-    return make_config(_split_lists(options) | {"out": directory}, stored=stored)
-
-
-def _split_lists(options: dict[str, Any]) -> dict[str, Any]:
-    for name in ("scorers", "controls"):
-        if isinstance(options.get(name), str):
-            options[name] = tuple(part.strip() for part in options[name].split(",") if part.strip())
-    return options
+    return make_config(options | {"out": directory}, stored=stored)
 
 
 def _disk_is_full(error: OSError, directory: Path | None = None) -> bool:

@@ -75,6 +75,15 @@ class RunConfig(BaseModel):
             raise ValueError(f"must be 'auto' or a whole number above 0, got {value!r}")
         return value if value == "auto" else int(value)
 
+    @field_validator("explainer", "scorers", "controls", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
     @field_validator("scorers")
     @classmethod
     def _known_scorers(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -111,19 +111,15 @@ class Prepared:
         import sae
 
         torch.set_num_threads(self.config.threads)
-        _ = self.split
+        explain = self.split.rows("explain")
         embeddings = self.corpus.embeddings
         n, d = embeddings.shape
         if self.config.dictionary != "topk":
-            return self._brought(Path(self.config.dictionary), d), {}
-        explain = self.split.rows("explain")
-        try:
-            size = sae.default_size(n, d, self.config.latents, self.config.k)
-            wanted = sae.DictionaryConfig(
-                d=d, m=size.m, k=size.k, scaling=self.config.scaling, seed=self.config.seed
-            )
-        except ValueError as error:
-            raise UserError(f"--latents {self.config.latents}, --k {self.config.k}: {error}.") from error
+            return self._brought(d), {}
+        size = self._size(n, d)
+        wanted = sae.DictionaryConfig(
+            d=d, m=size.m, k=size.k, scaling=self.config.scaling, seed=self.config.seed
+        )
         self.notes.append(f"Dictionary: {size.reason}")
         said = json.dumps(
             [self.fingerprint, self._embedding_spec(), self.split.hash, wanted.to_dict(), self.config.threads]
@@ -133,19 +129,47 @@ class Prepared:
         if (folder / "config.json").exists() and figures.exists():
             return sae.load(folder), json.loads(figures.read_text())
         with self.timed("fit dictionary"):
-            fitted = sae.fit(embeddings, wanted, rows=explain, progress=self._fit_progress)
+            try:
+                fitted = sae.fit(embeddings, wanted, rows=explain, progress=self._fit_progress)
+            except ValueError as error:
+                raise UserError(
+                    f"No dictionary can be fitted to {self.config.embedding!r}: {error}."
+                ) from error
         self.cache.mkdir(parents=True, exist_ok=True)
         figures.write_text(json.dumps(fitted.quality))
         if not folder.exists():
             sae.save(fitted.dictionary, folder)
         return fitted.dictionary, fitted.quality
 
+    def check(self) -> None:
+        """Refuse what is brought or asked for where it cannot be used, before anything is fitted; cut the splits."""
+        c, corpus = self.config, self.corpus
+        if c.activations is not None:
+            _ = self.activations
+        else:
+            n = len(corpus)
+            d = c.pca if c.embedding == "pca" else corpus.embeddings.shape[1]
+            if c.dictionary == "topk":
+                self._size(n, d)
+            elif c.embedding != "pca":
+                self._brought(d)
+        _ = self.split
+
+    def _size(self, n: int, d: int) -> Any:
+        """How large a dictionary becomes."""
+        import sae
+
+        c = self.config
+        try:
+            return sae.default_size(n, d, c.latents, c.k)
+        except ValueError as error:
+            raise UserError(f"--latents {c.latents}, --k {c.k}: {error}.") from error
+
     @cached_property
     def activations(self) -> Activations:
         corpus = self.corpus
         source = self.config.activations
         if source is not None:
-            _ = self.split
             if source.endswith(".npz"):
                 return read_activations(source, len(corpus))
             return Activations.from_matrix(corpus.obsm(source), len(corpus), source)
@@ -267,9 +291,10 @@ class Prepared:
             [c.embedding, c.pca, c.layer, c.matrix, c.gene_symbols] if c.embedding == "pca" else [c.embedding]
         )
 
-    def _brought(self, folder: Path, d: int) -> Any:
+    def _brought(self, d: int) -> Any:
         import sae
 
+        folder = Path(self.config.dictionary)
         if not folder.is_dir():
             raise UserError(
                 f"No dictionary {folder}: pass --dictionary topk or the folder of a saved dictionary."

@@ -63,6 +63,10 @@ class Run:
         self._check_directory()
         self._check_models()
 
+    def check(self) -> None:
+        """Raise what would stop the stages later, and gather the warnings, before anything takes long or costs."""
+        self.prepared.check()
+
     # -- stages: each writes its files and run.json ---------------------------------------------------------------
 
     def fit(self) -> None:
@@ -240,6 +244,8 @@ class Run:
             )
 
     def _check_directory(self) -> None:
+        if self.directory.exists() and not self.directory.is_dir():
+            raise UserError(f"{self.directory} is a file. Choose another --out.")
         path = self.directory / "run.json"
         if not path.exists():
             return
