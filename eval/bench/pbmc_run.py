@@ -1,7 +1,7 @@
 """What do the main job on sorted blood cells and the demo take, and what do they score? No language model is asked.
 
-``AUTOINTERP_DATA=FOLDER python -m eval.bench.pbmc_run`` runs both commands as a user would, each in a process of its own,
-and writes results/pbmc_run.csv (seconds by stage, peak memory) and ../results/pbmc_markers.csv (the summary).
+``AUTOINTERP_DATA=FOLDER python -m eval.bench.pbmc_run`` runs both as a user would, each in a process of its own, and
+writes results/pbmc_run.csv (seconds by stage, peak memory) and ../results/pbmc_markers.csv (the summary).
 """
 
 from __future__ import annotations
@@ -38,13 +38,19 @@ def main() -> None:
             out = Path(folder) / "run"
             started = time.perf_counter()
             subprocess.run(
-                [sys.executable, "-m", "autointerp", *command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL
+                [sys.executable, "-m", "autointerp", *command, "--out", str(out)],
+                check=True,
+                stdout=subprocess.DEVNULL,
             )
             wall = time.perf_counter() - started
             record = json.loads((out / "run.json").read_text())
-        peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest child so far
+        peak_mib = (
+            resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        )  # of the largest child so far
         versions = " ".join(f"{k}={v}" for k, v in record["versions"].items())
-        times.append({"run": name, "stage": "whole process", "seconds": round(wall, 1), "peak_mib": round(peak_mib)})
+        times.append(
+            {"run": name, "stage": "whole process", "seconds": round(wall, 1), "peak_mib": round(peak_mib)}
+        )
         times += [
             {"run": name, "stage": stage, "seconds": round(seconds, 2), "peak_mib": ""}
             for stage, seconds in record["timings"].items()
