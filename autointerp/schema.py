@@ -95,8 +95,11 @@ class ExampleSet:
             shared = np.intersect1d(getattr(self, a).rows, getattr(self, b).rows)
             if len(shared):
                 raise ValueError(f"latent {self.latent}: {a} and {b} share items {shared[:5].tolist()}")
-            if b == "test" and self.split_mode in ("group", "few_groups", "two_groups") and self.groups:
+            modes = ("group", "few_groups", "two_groups") if b == "test" else ("group", "few_groups")
+            if self.split_mode in modes and self.groups:
                 both = set(self.groups[a].tolist()) & set(self.groups[b].tolist()) - {""}
+                if b != "test":  # of two groups of controls one is cut by item into explain and develop
+                    both = {group for group in both if not group.startswith("control:")}
                 if both:
                     raise ValueError(f"latent {self.latent}: {a} and {b} share groups {sorted(both)[:5]}")
 
@@ -188,6 +191,7 @@ class Label:
     claims: tuple[Claim, ...] = ()
     model: str = ""
     history: tuple[str, ...] = ()  # keys of the requests behind it
+    parse_status: str = ""  # how the reply was read: ok, repaired, reasked; '' where no model was asked
 
     @property
     def label_id(self) -> str:
@@ -219,6 +223,9 @@ class Answer:
     values: tuple[float | None, ...]  # (q,) P(active), 0–100
     failures: tuple[str | None, ...]  # (q,)
     prompt: str = ""  # key of the request: answers of one prompt are a cluster
+    parse_status: str = (
+        ""  # how the reply was read: ok, repaired, reasked, failed; '' where no model was asked
+    )
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.failures):
@@ -228,7 +235,7 @@ class Answer:
 
     @classmethod
     def failed(cls, n: int, reason: str, prompt: str = "") -> Answer:
-        return cls((None,) * n, (reason,) * n, prompt)
+        return cls((None,) * n, (reason,) * n, prompt, "failed" if prompt else "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from autointerp.evidence.assemble import spread
-from autointerp.llm.client import LLM
+from autointerp.llm.client import LLM, Answered
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label, LabelKind
 from autointerp.templates import render
 
 SHOWN, SILENT = 20, 10  # cards a prompt holds, so that it stays near 6,000 tokens
+FEWER = 4  # times fewer cards, for a model whose context is too short for that
 MAX_TOKENS = 4000
 TITLE_WORDS = 10
 
@@ -42,19 +44,21 @@ class OneShot:
     needs_model = True
 
     async def explain(self, evidence: Evidence, llm: LLM) -> Label | Failure:
-        answered = await llm.ask_for(
-            llm.request(self.prompt(evidence), max_tokens=MAX_TOKENS, temperature=0.0),
-            LabelReply,
-            reask_message,
-        )
+        answered = await self._ask(self.prompt(evidence), llm)
+        if isinstance(answered, Failure) and answered.kind == "context":
+            answered = await self._ask(self.prompt(evidence, SHOWN // FEWER, SILENT // FEWER), llm)
         if isinstance(answered, Failure):
             return answered
-        reply, keys = answered.value, answered.keys
-        return to_label(reply, evidence.latent, self.name, llm.model, keys)
+        label = to_label(answered.value, evidence.latent, self.name, llm.model, answered.keys)
+        return replace(label, parse_status=answered.status)
 
-    def prompt(self, evidence: Evidence) -> str:
+    async def _ask(self, prompt: str, llm: LLM) -> Answered[LabelReply] | Failure:
+        request = llm.request(prompt, max_tokens=MAX_TOKENS, temperature=0.0, purpose="explain")
+        return await llm.ask_for(request, LabelReply, reask_message)
+
+    def prompt(self, evidence: Evidence, most_shown: int = SHOWN, most_silent: int = SILENT) -> str:
         """The evidence in words: spread over strength where there is more than a prompt holds."""
-        shown = spread(len(evidence.shown), SHOWN)
+        shown = spread(len(evidence.shown), most_shown)
         return render(
             "explain/one_shot.j2",
             noun=evidence.noun,
@@ -65,7 +69,7 @@ class OneShot:
             contrasts=evidence.contrasts,
             shown=[evidence.shown[i] for i in shown],
             look_alikes=[evidence.look_alikes[i] for i in shown],
-            silent=[evidence.silent[i] for i in spread(len(evidence.silent), SILENT)],
+            silent=[evidence.silent[i] for i in spread(len(evidence.silent), most_silent)],
             covariates=evidence.covariates,
             kinds=LABEL_KINDS,
         )

@@ -20,7 +20,7 @@ class AnsweredItems(NamedTuple):
 
     values, failures : (n,), exactly one of the two per item
     status : 'reasked' if any request was repeated, 'failed' if no item is answered
-    keys : of the requests behind them; the first is that for all items
+    keys : of the answered requests behind them; of those that failed, if none was answered
     """
 
     values: tuple[Any | None, ...]
@@ -52,13 +52,14 @@ async def ask_items(
     values: list[Any | None] = [None] * n
     failures: list[str | None] = ["no answer for this item"] * n
     keys: list[str] = []
+    unanswered: list[str] = []
     seen: list[str] = []
 
     async def ask(places: Sequence[int], attempt: int = 0) -> Failure | None:
         asked = request(places, attempt)
         answered = await llm.ask_for(asked, form, reask)
         if isinstance(answered, Failure):
-            keys.append(asked.key)
+            unanswered.append(asked.key)
             for place in places:
                 failures[place] = answered.kind
             return answered
@@ -85,4 +86,4 @@ async def ask_items(
         status = "reasked"
     elif "repaired" in seen:
         status = "repaired"
-    return AnsweredItems(tuple(values), tuple(failures), status, tuple(dict.fromkeys(keys)))
+    return AnsweredItems(tuple(values), tuple(failures), status, tuple(dict.fromkeys(keys or unanswered)))

@@ -14,15 +14,20 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from autointerp.llm.faults import printable
 from autointerp.schema import Failure
 
 M = TypeVar("M", bound=BaseModel)
 Status = Literal["ok", "repaired", "reasked"]
 
 MOST_OPENINGS = 200  # brackets tried as the start of the JSON
-_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_THINKING_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
-_THINKING_START = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
+DEEPEST = 50  # brackets within brackets
+MOST_CHARS = 500_000  # of a reply that is read at all: no cap on replies lets so much through
+_THINKING = re.compile(r"<(/?)(?:think|thinking|reasoning)>", re.IGNORECASE)
+# Control characters and surrogates, plain or escaped: no file takes them as they stand.
+_ODD = re.compile(
+    r"\\u(?:00[01][0-9a-f]|d[89a-f])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", re.IGNORECASE
+)
 _KEPT = ("type", "description", "enum", "const")
 
 
@@ -46,12 +51,17 @@ def parse(text: str, form: type[M]) -> Parsed[M] | Failure:
     -------
     Parsed, or Failure of kind 'parse' that names what is wrong, one line
     """
+    if len(text) > MOST_CHARS:
+        return Failure(
+            "parse", f"the reply has {len(text):,} characters, and {MOST_CHARS:,} are read at most"
+        )
     problem = None
-    try:
-        return Parsed(form.model_validate_json(text.strip()), "ok")
-    except ValidationError as error:
-        if error.errors()[0]["type"] != "json_invalid":
-            problem = _told(error)
+    if not _ODD.search(text):
+        try:
+            return Parsed(form.model_validate_json(text.strip()), "ok")
+        except ValidationError as error:
+            if error.errors()[0]["type"] != "json_invalid":
+                problem = _told(error)
     for value in _json_values(_without_thinking(text)):
         try:
             return Parsed(form.model_validate(value), "repaired")
@@ -97,14 +107,16 @@ def _strict(schema: dict[str, Any], defs: dict[str, Any], where: str) -> dict[st
 
 
 def _without_thinking(text: str) -> str:
-    text = _THINKING.sub(" ", text)
-    ends = list(_THINKING_END.finditer(text))
-    if ends:  # the chat template opened the block, the model closed it
-        text = text[ends[-1].end() :]
-    start = _THINKING_START.search(text)
-    return (
-        text if start is None else text[: start.start()]
-    )  # opened and never closed: nothing was said after it
+    """The text outside of think blocks; a block that is never closed goes to the end."""
+    kept, position, inside = "", 0, False
+    for tag in _THINKING.finditer(text):
+        if tag[1] and not inside:  # the chat template opened the block, the model closed it
+            kept = ""
+        elif not inside:
+            kept += text[position : tag.start()] + " "
+        inside = not tag[1]
+        position = tag.end()
+    return kept if inside else kept + text[position:]
 
 
 def _json_values(text: str) -> Iterator[Any]:
@@ -118,10 +130,23 @@ def _json_values(text: str) -> Iterator[Any]:
         openings += 1
         try:
             value, position = decoder.raw_decode(text, found.start())
+            value = _printable(value)
         except (ValueError, RecursionError):
-            position = found.start() + 1
+            position = max(position, found.start() + 1)
         else:
             yield value
+
+
+def _printable(value: Any, depth: int = 0) -> Any:
+    if depth > DEEPEST:
+        raise ValueError(f"nested more than {DEEPEST} deep")
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_printable(inner, depth + 1) for inner in value]
+    if isinstance(value, dict):
+        return {printable(name): _printable(inner, depth + 1) for name, inner in value.items()}
+    return value
 
 
 def _no_constant(name: str) -> Any:

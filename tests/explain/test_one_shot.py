@@ -80,6 +80,14 @@ def test_a_failure_stays_a_failure():
     assert explain(evidence(), given)[0] is given
 
 
+def test_a_model_of_short_context_gets_a_quarter_of_the_cards_once():
+    many = evidence(shown=40, silent=30)
+    found, model = explain(many, Failure("context", "too long"), REPLY)
+    assert found.title == "B cells"
+    assert model.prompts == [OneShot().prompt(many), OneShot().prompt(many, SHOWN // 4, SILENT // 4)]
+    assert explain(many, *[Failure("context", "too long")] * 2)[0].kind == "context"
+
+
 @pytest.mark.parametrize("wrong", [{"confidence": 80}, {"kind": "cell"}, {"title": None}])
 def test_a_reply_out_of_form_is_no_label(wrong):
     with pytest.raises(ValidationError):

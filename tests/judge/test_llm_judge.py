@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from autointerp.judge.llm import LLMJudge
+from autointerp.judge.llm import DetectionReply, LLMJudge, read
 from autointerp.schema import Failure, Question
 from tests.golden_file import assert_golden
 from tests.hostile import HOSTILE
@@ -58,13 +58,36 @@ def test_answers_go_to_the_items_by_their_number_in_the_prompt():
         ([(1, 10), (2, 20), (2, 30)], (10.0, None), (None, "contradictory answers for this item")),
         ([(1, 101), (2, -1)], (None, None), ("probability 101 outside 0–100", "probability -1 outside 0–100")),
         ([(1, float("nan")), (2, 100)], (None, 100.0), ("probability nan outside 0–100", None)),
-        ([(0, 10), (3, 10)], (None, None), ("no answer for this item",) * 2),
+        ([(0, 10), (3, 10)], (None, None), ("items counted from 0",) * 2),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_out_of_range_fails_by_item(pairs, values, problems):
-    asked, _ = judge(answers(*pairs))
-    found = asyncio.run(asked.answer(question([0, 1])))
-    assert (found.values, found.failures) == (values, problems)
+    assert read(DetectionReply(**answers(*pairs)), 2) == (list(values), list(problems))
+
+
+def test_only_the_items_that_were_answered_badly_are_asked_once_more():
+    asked, model = judge(answers((1, 90), (2, 101)), answers((1, 5), (2, 50)))
+    found = asyncio.run(asked.answer(question([2, 0, 1])))
+    assert found.values == (90.0, 5.0, 50.0)
+    assert found.failures == (None,) * 3
+    assert (found.prompt, found.parse_status) == ("key1", "reasked")
+    assert model.prompts[1] == asked.prompt(question([0, 1]))
+
+
+def test_what_stays_bad_fails():
+    asked, model = judge(answers((1, 90)), answers((1, 5)))
+    found = asyncio.run(asked.answer(question([2, 0, 1])))
+    assert found.values == (90.0, 5.0, None)
+    assert found.failures == (None, None, "no answer for this item")
+    assert len(model.prompts) == 2
+
+
+def test_a_question_too_long_for_the_model_is_asked_in_two_halves():
+    asked, model = judge(Failure("context", "too long"), answers((1, 10)), answers((1, 20), (2, 30)))
+    found = asyncio.run(asked.answer(question([2, 0, 1])))
+    assert found.values == (10.0, 20.0, 30.0)
+    assert model.prompts[1:] == [asked.prompt(question([2])), asked.prompt(question([0, 1]))]
+    assert found.prompt == "key2"
 
 
 def test_a_failed_request_fails_every_item():
