@@ -23,7 +23,7 @@ def save(dictionary: TopK, directory: str | os.PathLike[str]) -> Path:
 
     Written to ``<directory>.partial`` and renamed. ``ValueError`` where the directory is not empty.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     target = Path(directory)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -32,7 +32,7 @@ def save(dictionary: TopK, directory: str | os.PathLike[str]) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     weights = {name: np.ascontiguousarray(values) for name, values in dictionary.weights().items()}
-    save_file(weights, partial / "weights.safetensors")
+    (partial / "weights.safetensors").write_bytes(to_bytes(weights))  # save_file hides an OSError
     config = dictionary.config.to_dict()
     described = {"format": FORMAT, "config": config, "fingerprint": dictionary.fingerprint()}
     (partial / "config.json").write_text(json.dumps(described, indent=2) + "\n")
