@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from autointerp.llm.faults import EndpointError
-from autointerp.llm.local import PLAIN_STOPS, Ask, LocalModel, Written
+from autointerp.llm.local import PLAIN_STOPS, LocalModel, Written
+from autointerp.llm.local_rows import Ask
 from autointerp.llm.request import Reply, Usage
 from autointerp.llm.route import Route
 

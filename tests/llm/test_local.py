@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autointerp.llm.local import Ask, LocalModel
+from autointerp.llm.local import LocalModel
+from autointerp.llm.local_rows import Ask
 from tests.llm.tiny_llama import ANSWERS, LINES, NO_SYSTEM, TEMPLATE, save_tiny_llama
 
 torch = pytest.importorskip("torch")

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from autointerp.llm.client import LLM
 from autointerp.llm.ledger import Ledger
-from autointerp.llm.local import Ask, LocalModel
+from autointerp.llm.local import LocalModel
+from autointerp.llm.local_rows import Ask
 from autointerp.llm.local_transport import MOST_ROWS, MOST_TOKENS, ask_of, next_batch
 from autointerp.llm.loop import run_async
 from autointerp.llm.request import image_part, text_part
