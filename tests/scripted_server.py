@@ -166,9 +166,9 @@ class ScriptedServer:
         self.reply: Script = reply if callable(reply) else lambda body, n: reply
         self.requests: list[Recorded] = []
         self.replied: list[int] = []  # numbers of the requests whose reply was handed over
+        self.at_once = 0  # requests under way
         self.most_at_once = 0
         self.failure: BaseException | None = None  # what the script raised, if it did
-        self._at_once = 0
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -192,7 +192,7 @@ class ScriptedServer:
     def wait_until_idle(self) -> None:
         """Return once nothing has been at work for a while: what a dead client has sent has been read by then."""
         seen = -1
-        while seen != len(self.requests) or self._at_once:
+        while seen != len(self.requests) or self.at_once:
             seen = len(self.requests)
             time.sleep(0.02)
 
@@ -220,15 +220,15 @@ class ScriptedServer:
         with self._lock:
             n = len(self.requests)
             self.requests.append(Recorded(body, dict(request.headers), request.path, time.monotonic()))
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             response = await self._answer(request, body, n)
             self.replied.append(n)
             return response
         finally:
             with self._lock:
-                self._at_once -= 1
+                self.at_once -= 1
 
     async def _answer(self, request: web.Request, body: dict[str, Any], n: int) -> web.StreamResponse:
         try:
@@ -282,3 +282,48 @@ def in_turn(*replies: ScriptedReply | str | dict[str, Any] | list[Any]) -> Scrip
 
 def with_usage(reply: ScriptedReply, **usage: Any) -> ScriptedReply:
     return replace(reply, usage=usage)
+
+
+def cached(text: str = "ok", tokens: int = 60) -> ScriptedReply:
+    """Of the 100 tokens of the prompt, so many were read from the provider's cache."""
+    return with_usage(say(text), **USAGE, prompt_tokens_details={"cached_tokens": tokens})
+
+
+def slow_start(seconds: float, then: Script) -> Script:
+    """A server that loads its model first: 503 until so long after the first request."""
+    began: list[float] = []
+
+    def reply(body: dict[str, Any], n: int) -> ScriptedReply | str | dict[str, Any] | list[Any]:
+        began.append(time.monotonic())
+        loading = began[-1] - began[0] < seconds
+        return error(503, "the model is being loaded") if loading else then(body, n)
+
+    return reply
+
+
+def deaf(body: dict[str, Any], n: int) -> ScriptedReply:
+    """A server that takes a schema and logprobs, and ignores both."""
+    return say("Blue is a color.")
+
+
+def capable(body: dict[str, Any], n: int) -> ScriptedReply:
+    """A server that keeps to a schema of flat types, and gives logprobs."""
+    text = "Blue is a color."
+    form = body.get("response_format", {})
+    if form.get("type") == "json_schema":
+        values = {"boolean": True, "integer": 7, "number": 0.5, "string": "T cell"}
+        properties = form["json_schema"]["schema"]["properties"]
+        text = json.dumps({name: values[one["type"]] for name, one in properties.items()})
+    token = {"token": "B", "logprob": -0.5, "bytes": [66], "top_logprobs": []}
+    return say(text, choice={"logprobs": {"content": [token]}} if body.get("logprobs") else {})
+
+
+def honest(text: str = "ok") -> Script:
+    """Counts tokens as a byte each, and keeps to the cap: what a budget is held against."""
+
+    def reply(body: dict[str, Any], n: int) -> ScriptedReply:
+        cap = body.get("max_tokens") or body["max_completion_tokens"]
+        tokens_in = sum(len(str(message["content"]).encode()) for message in body["messages"])
+        return with_usage(say(text), prompt_tokens=tokens_in, completion_tokens=min(cap, len(text)), total_tokens=0)
+
+    return reply

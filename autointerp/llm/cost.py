@@ -119,6 +119,8 @@ def _tokens(content: Any, model: str) -> int:
         return sum(_tokens(part, model) for part in content)
     if isinstance(content, Mapping) and "image_url" in content:
         return _image_tokens(content["image_url"], model)
+    if isinstance(content, Mapping) and content.get("type") == "text":
+        return _bytes(content.get("text"))
     return _bytes(content)
 
 
