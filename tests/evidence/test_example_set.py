@@ -46,9 +46,26 @@ def test_items_on_two_sides_are_refused(rows, sides):
 def test_a_group_of_test_on_another_side_is_refused(mode, side):
     groups = {"explain": np.array(["a", "b"]), "develop": np.array(["c", "c"]), "test": np.array(["d", "d"])}
     example_set(mode=mode, groups=groups)
-    groups[side] = np.array(["c", "d"])
+    groups[side] = np.array(["x", "d"])
     with pytest.raises(ValueError, match=rf"{side} and test share groups \['d'\]"):
         example_set(mode=mode, groups=groups)
+
+
+@pytest.mark.parametrize("mode", ["group", "few_groups"])
+def test_a_group_in_explain_and_develop_is_refused(mode):
+    groups = {"explain": np.array(["a", "b"]), "develop": np.array(["b", "c"]), "test": np.array(["d", "d"])}
+    with pytest.raises(ValueError, match=r"explain and develop share groups \['b'\]"):
+        example_set(mode=mode, groups=groups)
+    assert example_set(mode="two_groups", groups=groups).groups == groups
+
+
+def test_a_group_of_controls_may_be_cut_between_explain_and_develop_but_not_test():
+    groups = {name: np.array([name, "control:p0"]) for name in ("explain", "develop")}
+    groups["test"] = np.array(["test", "control:p1"])
+    assert example_set(mode="group", groups=groups).groups == groups
+    groups["test"] = np.array(["test", "control:p0"])
+    with pytest.raises(ValueError, match="share groups"):
+        example_set(mode="group", groups=groups)
 
 
 def test_items_without_a_group_may_stand_on_all_sides():
