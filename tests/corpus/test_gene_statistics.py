@@ -145,7 +145,7 @@ def test_pca_of_log_values_is_scikit_learns():
 
 
 def test_variable_genes_are_the_informative_ones_of_highest_variance(statistics):
-    most = variable_genes(statistics, 12)
+    most = variable_genes(statistics, most=12)
     assert most.tolist() == sorted(most.tolist()) and len(most) == 12
     left = statistics.informative.copy()
     left[most] = False
