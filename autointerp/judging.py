@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from autointerp.config import RunConfig
 from autointerp.explain.claims import named_features
@@ -114,7 +115,7 @@ def _tests(
             ]
     if "ceiling" in config.controls and develop:
         latents = np.array(sorted(develop))
-        with prepared.timed("ceiling"):
+        with prepared.timed("ceiling"), threadpool_limits(config.threads):
             ceiling = CeilingJudge(corpus, prepared.activations, prepared.contrast_rows, latents, develop)
         for latent in latents.tolist():
             nothing = Label(latent, "ceiling", "", "", "unknown", 0.0, ())
@@ -188,12 +189,20 @@ def score_all(prepared: Prepared, judge: str, labels: Labels, judged: Sequence[T
 def _unscored(
     prepared: Prepared, judge: str, outcomes: Mapping[tuple[str, int], Label | Failure]
 ) -> list[Score]:
-    split, made = prepared.split, []
-    for (name, latent), outcome in outcomes.items():
-        if isinstance(outcome, Label) and not outcome.abstained:
-            continue
-        reason = "abstained" if isinstance(outcome, Label) else f"label failed ({outcome.kind})"
-        label_id = outcome.label_id if isinstance(outcome, Label) else ""
+    """A row with its reason for every label that is not judged and every latent that is not labeled."""
+    split = prepared.split
+    reasons: dict[tuple[str, int], tuple[str, str]] = {}
+    for name in dict.fromkeys(name for name, _ in outcomes):
+        for latent, why in enumerate(prepared.reasons):
+            if why:
+                reasons[name, latent] = (f"not explainable: {why}", "")
+    for key, outcome in outcomes.items():
+        if isinstance(outcome, Failure):
+            reasons[key] = (f"label failed ({outcome.kind})", "")
+        elif outcome.abstained:
+            reasons[key] = ("abstained", outcome.label_id)
+    made = []
+    for (name, latent), (reason, label_id) in reasons.items():
         named = (latent, name, label_id, detection.NAME, judge, "auroc", "random", None)
         made.append(Score(*named, reason=reason, split_mode=split.mode, split_hash=split.hash))
     return made

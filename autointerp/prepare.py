@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from autointerp.config import RunConfig
 from autointerp.corpus.cells import CellCorpus
@@ -48,6 +49,7 @@ class Prepared:
         self.config, self.progress, self._data = config, progress, data
         self.cache = Path("cache")
         self.timings: dict[str, float] = {}
+        self._inner_s: list[float] = []  # of each open timer, what the timers inside it took
         self.notes: list[str] = []
         self.warnings: list[str] = []
 
@@ -95,7 +97,7 @@ class Prepared:
                 f"Embedding {self.config.embedding!r} was computed outside: if all {corpus.noun}s went into its "
                 "fitting, it carries structure of the test split."
             )
-        with self.timed("fit features"):
+        with self.timed("fit features"), threadpool_limits(self.config.threads):
             self.progress(
                 "fit features", 0, 1, "gene statistics" + (" and PCA" if corpus._embeddings is None else "")
             )
@@ -228,7 +230,7 @@ class Prepared:
     def example_sets(self) -> dict[int, ExampleSet]:
         """Of every chosen latent."""
         activations, corpus = self.activations, self.corpus
-        with self.timed("examples"):
+        with self.timed("examples"), threadpool_limits(1):
             together, _ = partners(activations.binary(self.split.rows("explain")))
             sampler = ExampleSampler(
                 activations,
@@ -257,7 +259,8 @@ class Prepared:
             active = self.activations.binary(rows)
             overall = contrast_all(self.corpus, rows, active, None, "all silent", groups, seed)
             self.progress("contrasts", 1, 2, "against the nearest silent")
-            near = matched_sides(self.activations, self._space(), rows, seed)
+            with threadpool_limits(1):
+                near = matched_sides(self.activations, self._space(), rows, seed)
             matched = contrast_all(self.corpus, rows, *near, "nearest silent", None, seed)
             self.progress("contrasts", 2, 2, "")
         return overall, matched
@@ -314,16 +317,21 @@ class Prepared:
         self.progress("fit dictionary", step, steps, note)
 
     def timed(self, stage: str) -> _Timer:
-        """A context whose wall time is added to ``timings[stage]``, in seconds."""
-        return _Timer(self.timings, stage)
+        """A context whose wall time is added to ``timings[stage]``, in seconds, without that of timers inside it."""
+        return _Timer(self.timings, self._inner_s, stage)
 
 
 class _Timer:
-    def __init__(self, timings: dict[str, float], stage: str):
-        self._timings, self._stage = timings, stage
+    def __init__(self, timings: dict[str, float], inner_s: list[float], stage: str):
+        self._timings, self._inner_s, self._stage = timings, inner_s, stage
 
     def __enter__(self) -> None:
         self._start = time.perf_counter()
+        self._inner_s.append(0.0)
 
     def __exit__(self, *_: object) -> None:
-        self._timings[self._stage] = self._timings.get(self._stage, 0.0) + time.perf_counter() - self._start
+        took_s = time.perf_counter() - self._start
+        own_s = took_s - self._inner_s.pop()
+        self._timings[self._stage] = self._timings.get(self._stage, 0.0) + own_s
+        if self._inner_s:
+            self._inner_s[-1] += took_s

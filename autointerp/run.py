@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 import autointerp
 from autointerp.config import RunConfig
@@ -149,7 +150,7 @@ class Run:
     def judged(self) -> list[Trials]:
         """Every judged label, its controls among them."""
         labels, names = self.labels, list(self.explainers)
-        with self.prepared.timed("score"):
+        with self.prepared.timed("score"), threadpool_limits(1):  # many small products
             return run_async(
                 self._within(lambda s: judge_all(self.prepared, self.config, names, labels, s, self._drain))
             )
@@ -158,7 +159,7 @@ class Run:
     def scores(self) -> pd.DataFrame:
         """As in scores.csv."""
         judged = self.judged
-        with self.prepared.timed("score"):
+        with self.prepared.timed("score"), threadpool_limits(1):
             scores = score_all(self.prepared, self.config.judge_name, self.labels, judged)
         return tables.scores_frame(self.run_id, self.prepared.dictionary_name, scores)
 

@@ -136,7 +136,8 @@ class CellCorpus:
         return self.statistics.mean, self.statistics.sd
 
     def probe_features(self) -> np.ndarray:
-        return variable_genes(self.statistics)
+        """The 2,000 most variable genes, those that cards leave out among them."""
+        return variable_genes(self.statistics, self.statistics.variable)
 
     def covariates(self) -> dict[str, np.ndarray]:
         """Depth (total counts, where there are counts), genes detected, and % mitochondrial, each (n,)."""

@@ -31,7 +31,9 @@ class GeneStatistics:
     share : of all counts (the null model's rate)
     expressed : fraction of cells with expression > 0
     residual_variance : variance of Pearson residuals (counts), or variance over its trend (log values)
-    informative : residual variance > 1.2, expressed in max(2 %, 10 cells), not in the housekeeping-like list
+    variable : (bool) expressed in max(2 %, 10 cells), residual variance > 1.2
+    informative : (bool) variable, and not in the housekeeping-like list that cards leave out
+    eligible : (bool) expressed in 10 cells
     """
 
     mean: np.ndarray
@@ -39,6 +41,7 @@ class GeneStatistics:
     share: np.ndarray
     expressed: np.ndarray
     residual_variance: np.ndarray
+    variable: np.ndarray
     informative: np.ndarray
     eligible: np.ndarray
     n: int
@@ -63,13 +66,15 @@ def gene_statistics(expression: Expression, names: np.ndarray, rows: np.ndarray)
         share, residual_variance = mean / max(mean.sum(), 1e-12), _variance_over_trend(mean, sd**2, expressed)
     housekeeping = np.array([bool(UNINFORMATIVE.match(name)) for name in names])
     seen = positive >= max(MIN_SHARE * n, MIN_CELLS)
+    variable = (residual_variance > MIN_RESIDUAL_VARIANCE) & seen
     return GeneStatistics(
         mean=mean,
         sd=sd,
         share=share,
         expressed=expressed,
         residual_variance=residual_variance,
-        informative=(residual_variance > MIN_RESIDUAL_VARIANCE) & seen & ~housekeeping,
+        variable=variable,
+        informative=variable & ~housekeeping,
         eligible=positive >= MIN_CELLS,
         n=n,
     )

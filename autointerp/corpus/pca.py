@@ -48,8 +48,13 @@ def expression_pca(
     return scores
 
 
-def variable_genes(statistics: GeneStatistics, most: int = MAX_GENES) -> np.ndarray:
-    """Column numbers of the informative genes of highest residual variance, at most ``most``, rising."""
-    genes = np.flatnonzero(statistics.informative)
+def variable_genes(
+    statistics: GeneStatistics, among: np.ndarray | None = None, most: int = MAX_GENES
+) -> np.ndarray:
+    """Column numbers of the genes of highest residual variance, at most ``most``, rising.
+
+    among : (g,) bool, by default the informative genes
+    """
+    genes = np.flatnonzero(statistics.informative if among is None else among)
     order = np.lexsort((genes, -statistics.residual_variance[genes]))
     return np.sort(genes[order[:most]])

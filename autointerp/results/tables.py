@@ -70,7 +70,7 @@ def label_row(
         "claims_contradicted": verdicts.count("contradicted"),
         "claims_not_measured": verdicts.count("not measured"),
         "reason": "abstained" if outcome.abstained else "",
-        "model": outcome.model,
+        "model": safe_cell(outcome.model),
     }
 
 
