@@ -15,6 +15,7 @@ from typing import Any
 
 from autointerp.errors import UserError
 from autointerp.llm.client import LLM
+from autointerp.llm.dialect import Dialect
 from autointerp.llm.faults import EndpointError, classify, one_line
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.providers import read_completion
@@ -112,6 +113,7 @@ def import_replies(path: Path, wanted: Mapping[str, Request], ledger: Ledger, mo
     """
     counts = Imported()
     source = source or path.name
+    sent: dict[LLM, Dialect] = {}  # as when the file was written: what its lines teach comes after
     try:
         file = path.open("rb")
     except OSError as error:
@@ -120,12 +122,12 @@ def import_replies(path: Path, wanted: Mapping[str, Request], ledger: Ledger, mo
         while lines := list(itertools.islice(file, LINES_A_COMMIT)):
             with ledger.together():
                 for line in filter(bytes.strip, lines):
-                    _take(line, wanted, ledger, model_of, source, counts)
+                    _take(line, wanted, ledger, model_of, source, counts, sent)
     return counts
 
 
 def _take(line: bytes, wanted: Mapping[str, Request], ledger: Ledger, model_of: Callable[[Request], LLM],
-          source: str, counts: Imported) -> None:  # fmt: skip
+          source: str, counts: Imported, sent: dict[LLM, Dialect]) -> None:  # fmt: skip
     try:
         said = json.loads(line)
         key = said["custom_id"]
@@ -140,10 +142,11 @@ def _take(line: bytes, wanted: Mapping[str, Request], ledger: Ledger, model_of: 
         counts.foreign += 1
     else:
         llm = model_of(request)
+        dialect = sent.setdefault(llm, llm.sender.dialect)
         try:
-            outcome = llm.take(request, _reply(said), source)
+            outcome = llm.take(request, _reply(said), dialect, source)
         except EndpointError as error:
-            llm.refused(request, error)
+            llm.refused(request, error, dialect)
             counts.failed[error.kind] = counts.failed.get(error.kind, 0) + 1
             return
         if isinstance(outcome, Reply):

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from autointerp.errors import UserError
 from autointerp.llm.budget import Budget
 from autointerp.llm.capability import Feature, probe, saw_it_work
+from autointerp.llm.dialect import Dialect
 from autointerp.llm.failed import known_failure, raised_cap
 from autointerp.llm.faults import EndpointError
 from autointerp.llm.gate import Gate
@@ -200,16 +201,16 @@ class LLM:
         """What is sent for a request, in OpenAI's words; with a higher cap, if a reply to it was cut off."""
         return self.sender.body(request, self._cap(request))
 
-    def take(self, request: Request, reply: Reply, source: str) -> Reply | Failure:
+    def take(self, request: Request, reply: Reply, sent: Dialect, source: str) -> Reply | Failure:
         """Put a reply that came by file into the ledger, judged as if it had come live. Its price is unknown."""
-        return self.sender.take(request, reply, self.sender.dialect, self._cap(request), source=source)
+        return self.sender.take(request, reply, sent, self._cap(request), source=source)
 
-    def refused(self, request: Request, error: EndpointError) -> None:
+    def refused(self, request: Request, error: EndpointError, sent: Dialect) -> None:
         """Record an error that came by file; a parameter that it refuses is not sent again."""
-        body = self.body(request)
         self.ledger.event(request.key, error.kind, str(error))
         if error.kind == "bad_request":
-            self.sender.adapt(request, error, body)
+            body = sent.body(request, self.route.name, self._cap(request))
+            self.sender.adapt(request, error, body, sent)
 
     def check(self) -> None:
         """Raise the UserError that the first request would raise: a missing key, an unknown provider."""

@@ -76,16 +76,12 @@ class Dialect:
     def without(self, names: Iterable[str]) -> Dialect:
         """The dialect that gives up these formats and parameters."""
         gone = frozenset(names)
-        kept = [form for form in FORMATS[:-1] if form not in gone]
-        tokens_name = next((name for name in _TOKENS if name not in gone), self.tokens_name)
-        if self.tokens_name not in gone:
-            tokens_name = self.tokens_name
-        return replace(
-            self,
-            reply_format=kept[0] if kept else FORMATS[-1],
-            tokens_name=tokens_name,
-            dropped=self.dropped | (gone - {tokens_name, *FORMATS}),
-        )
+        formats = FORMATS[FORMATS.index(self.reply_format) :]
+        reply_format = next((form for form in formats[:-1] if form not in gone), FORMATS[-1])
+        caps = [name for name in (self.tokens_name, *_TOKENS) if name not in gone | self.dropped]
+        tokens_name = caps[0] if caps else self.tokens_name  # a reply needs a cap
+        dropped = (self.dropped | gone) - {tokens_name, *FORMATS}
+        return Dialect(reply_format, tokens_name, dropped)
 
     def after(self, error: EndpointError, body: dict[str, Any]) -> Learned | None:
         """What this 400 teaches; None if it names nothing that can be given up."""

@@ -118,10 +118,8 @@ class Sender:
                     place=self._place,
                 )
             except EndpointError as error:
-                if error.kind == "bad_request" and (
-                    self.dialect != dialect or self.adapt(request, error, body)
-                ):
-                    continue  # another request may have learned it meanwhile
+                if error.kind == "bad_request" and self._mended(request, error, body, dialect):
+                    continue
                 return self._given_up(error)
             self._failed_in_a_row, self._reached = 0, True
             if isinstance(outcome, Reply):
@@ -157,12 +155,12 @@ class Sender:
         self.ledger.event(request.key, fault.kind, fault.message, usage=usage, cost_usd=reply.cost_usd)
         return fault
 
-    def adapt(self, request: Request, error: EndpointError, body: dict[str, Any]) -> bool:
-        """Give up what a 400 names; False if it names nothing of the kind."""
-        learned = self.dialect.after(error, body)
+    def adapt(self, request: Request, error: EndpointError, body: dict[str, Any], sent: Dialect) -> bool:
+        """Give up what a 400 names, if that was sent; False if it names nothing of the kind."""
+        learned = sent.after(error, body)
         if learned is None:
             return False
-        self._dialect = learned.dialect
+        self._dialect = self.dialect.without([learned.name])
         self.learn(learned.name, False, "refused", str(error))
         self.ledger.event(request.key, "adapted", learned.said)
         return True
@@ -176,6 +174,11 @@ class Sender:
     def leave_loop(self) -> None:
         """Connections of a loop that has ended are of no use."""
         self._transport = None
+
+    def _mended(self, request: Request, error: EndpointError, body: dict[str, Any], sent: Dialect) -> bool:
+        if self.dialect != sent:  # another request has learned something meanwhile
+            return True
+        return self.adapt(request, error, body, sent) and self.dialect != sent
 
     async def _attempt(
         self, request: Request, body: dict[str, Any], dialect: Dialect, max_tokens: int
