@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Measured:
 
     directory: Path
     peak_gib: float
+    wall_s: float
     record: dict[str, Any]
     scores: pd.DataFrame
     err: str
@@ -42,6 +44,7 @@ class Measured:
 def measured(data_folder, tmp_path_factory) -> Measured:
     directory = tmp_path_factory.mktemp("pbmc") / "run"
     data = data_folder / "pbmc_facs_zheng" / "pbmc_facs.h5ad"
+    started = time.perf_counter()
     ended = subprocess.run(
         [sys.executable, "-c", MEASURED, "run", "--data", data, *OPTIONS, "--out", directory],
         cwd=REPOSITORY,
@@ -51,10 +54,12 @@ def measured(data_folder, tmp_path_factory) -> Measured:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+    wall_s = time.perf_counter() - started
     peak_kib = float(ended.stdout.strip().rsplit(" ", 1)[1])
     record = json.loads((directory / "run.json").read_text())
     scores = pd.read_csv(directory / "scores.csv")
-    return Measured(directory, peak_kib / 2**20, record, scores, ended.stderr)
+    print(f"peak {peak_kib / 2**20:.2f} GiB, {wall_s:.0f} s: {record['timings']}")
+    return Measured(directory, peak_kib / 2**20, wall_s, record, scores, ended.stderr)
 
 
 def test_memory_and_time_are_known(measured):
@@ -62,6 +67,8 @@ def test_memory_and_time_are_known(measured):
     timings = measured.record["timings"]
     assert set(STAGES) <= set(timings)
     assert all(seconds >= 0 for seconds in timings.values())
+    assert sum(timings.values()) < measured.wall_s  # no second counts for two stages
+    assert sum(timings.values()) > 0.7 * measured.wall_s
     assert (measured.record["n_items"], measured.record["n_features"]) == (3774, 16791)
 
 
