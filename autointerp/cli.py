@@ -24,6 +24,9 @@ app = typer.Typer(
     add_completion=False,
 )
 STOPPED = "Stopped. Nothing that was answered is lost."
+OPTION_ERROR: Any = typer.BadParameter.__mro__[
+    2
+]  # ClickException, of click or of the copy inside newer typers
 DISK_FULL_BYTES = 8 * 2**20
 
 Data = Annotated[Path | None, typer.Option(help="AnnData file: .h5ad or .zarr")]
@@ -168,11 +171,7 @@ def main() -> int:
     except typer.Abort:  # an interrupt, before or after a stage
         print(f"{STOPPED} Go on with: the same command", file=sys.stderr)
         return 130
-    except Exception as error:
-        if not hasattr(
-            error, "format_message"
-        ):  # how click, also the one inside typer, tells of a wrong option
-            raise
+    except OPTION_ERROR as error:
         told = error.format_message()
         return _refused(f"{told} See --help.") if told else EXIT_CODE  # nothing to tell: the help was shown
     return code if isinstance(code, int) else 0
