@@ -24,9 +24,8 @@ app = typer.Typer(
     add_completion=False,
 )
 STOPPED = "Stopped. Nothing that was answered is lost."
-OPTION_ERROR: Any = typer.BadParameter.__mro__[
-    2
-]  # ClickException, of click or of the copy inside newer typers
+# click's ClickException, or the one of its copy inside newer typers
+OPTION_ERROR: Any = typer.BadParameter.__mro__[2]
 DISK_FULL_BYTES = 8 * 2**20
 
 Data = Annotated[Path | None, typer.Option(help="AnnData file: .h5ad or .zarr")]
