@@ -50,7 +50,6 @@ class Prepared:
         self.cache = Path("cache")
         self.timings: dict[str, float] = {}
         self._inner_s: list[float] = []  # of each open timer, what the timers inside it took
-        self._inner_s: list[float] = []  # of each open timer, what the timers inside it took
         self.notes: list[str] = []
         self.warnings: list[str] = []
 
