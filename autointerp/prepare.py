@@ -216,7 +216,7 @@ class Prepared:
         if most is None or most >= len(explainable):
             return explainable
         rng = np.random.default_rng([self.config.seed, 4])
-        return sorted(rng.choice(np.array(explainable), most, replace=False).tolist())
+        return sorted(rng.permutation(explainable)[:most].tolist())  # a larger sample holds the smaller one
 
     @cached_property
     def contrast_rows(self) -> np.ndarray:

@@ -13,6 +13,7 @@ from autointerp.config import RunConfig
 from autointerp.judging import _shuffled
 from autointerp.prepare import Prepared
 from autointerp.schema import Label
+from tests.run.biologist import is_judging
 from tests.run.conftest import command, process, tables
 from tests.run.small_cells import BROUGHT, FITTED, N_CELLS
 
@@ -141,11 +142,33 @@ def test_labels_from_a_file_are_scored_like_any_other(cells, tmp_path):
     assert auroc.reason[2] == "label failed (no label)"
 
 
-def test_a_sample_of_latents_is_labeled_and_the_rest_named(cells, tmp_path):
-    assert command("run", "--data", cells, *BROUGHT, "--max-latents", 3, "--out", tmp_path / "few").code == 0
-    labels = pd.read_csv(tmp_path / "few" / "labels.csv", keep_default_na=False)
-    assert len(labels) == 9
-    assert (labels.reason == "left out by --max-latents").sum() == 4
+def test_a_sample_of_latents_is_labeled_and_a_larger_one_holds_it(cells, server, tmp_path):
+    options = ("run", "--data", cells, *BROUGHT, "--model", "openai/x", "--base-url", server.url)
+    chosen = []
+    for most in (3, 5):
+        ended = command(*options, "--max-latents", most, "--out", tmp_path / "few")
+        assert ended.code == 0
+        labels = pd.read_csv(tmp_path / "few" / "labels.csv", keep_default_na=False)
+        assert len(labels) == 9
+        left_out = labels.reason == "left out by --max-latents"
+        assert left_out.sum() == 7 - most
+        chosen.append(set(labels.latent[~left_out & ~labels.reason.str.startswith("not explainable")]))
+    assert chosen[0] < chosen[1]
+    assert "2 asked, 3 known" in ended.saying("label: ")[-1]
+
+
+@pytest.mark.parametrize(("model", "judge"), [(False, True), (True, False)])
+def test_rules_and_models_can_be_mixed(cells, server, tmp_path, model, judge):
+    options = ["--model", "openai/x"] if model else []
+    options += ["--judge", "openai/x" if judge else "signature", "--base-url", server.url]
+    assert command("run", "--data", cells, *BROUGHT, *options, "--out", tmp_path / "mixed").code == 0
+    assert {is_judging(body) for body in server.bodies} == {judge}
+    scores = pd.read_csv(tmp_path / "mixed" / "scores.csv")
+    own = scores[(scores.scorer == "detection") & (scores.explainer != "ceiling")]
+    assert set(own.explainer) == {"one_shot" if model else "markers"}
+    assert set(own.judge) == {"openai/x" if judge else "signature"}
+    auroc = own[(own.metric == "auroc") & (own.negatives == "random")].value
+    assert auroc.notna().sum() == 6 and auroc.median() > 0.9
 
 
 def test_controls_can_be_left_out_and_stay_out(cells, tmp_path):
