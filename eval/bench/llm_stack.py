@@ -1,7 +1,8 @@
 """What does the whole way of a request cost, ledger on disk included, beside a bare openai client?
 
 ``python -m eval.bench.llm_stack`` writes results/llm_stack.csv beside this file. All clients meet the same server (a
-process of its own on this machine) in interleaved rounds of one run; the figures are medians over the rounds.
+process of its own on this machine) in interleaved rounds of one run; figures are medians over the rounds, differences
+and ratios those of each round's pair. ``load_average`` is that of the machine when it began: a busy one blurs the rates.
 Clients: ``bare`` is AsyncOpenAI over aiohttp behind a semaphore; ``openai`` and ``litellm`` are ``LLM`` with a ledger
 through either library. ``tail`` is ``openai`` with 4 latents of 40 questions each: all slots are to be in use.
 CPU is that of the client's process alone; latency is that of one attempt, as the client sees it.
@@ -198,8 +199,14 @@ def machine() -> dict[str, Any]:
     )
     cores = len([line for line in _lines("/proc/cpuinfo") if line.startswith("processor")])
     python = platform.python_version()
-    return {"date": datetime.date.today().isoformat(), "machine": f"{cores} x {cpu}", "python": python,
-            "versions": versions}  # fmt: skip
+    load = _lines("/proc/loadavg")
+    return {
+        "load_average": load[0].split()[0] if load else "",
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{cores} x {cpu}",
+        "python": python,
+        "versions": versions,
+    }
 
 
 def _lines(path: str) -> list[str]:
@@ -207,6 +214,7 @@ def _lines(path: str) -> list[str]:
 
 
 def rows(port: int, n_rounds: int) -> list[dict[str, Any]]:
+    about = machine()
     clients = ("bare", "openai", "litellm")
     for client in clients:
         measure(client, Load(1, 8, 40), port)  # loads the libraries
@@ -219,7 +227,6 @@ def rows(port: int, n_rounds: int) -> list[dict[str, Any]]:
                 )  # for time
                 found.setdefault((client, load), []).append(measure(client, fewer, port))
         found.setdefault(("tail", TAIL), []).append(measure("openai", TAIL, port, n_groups=4))
-    about = machine()
     table = []
     for (client, load), rounds in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):
         one, beside = median(rounds), found.get(("bare", load))
@@ -228,8 +235,11 @@ def rows(port: int, n_rounds: int) -> list[dict[str, Any]]:
                "rate_per_s": f"{one.rate:.1f}", "p50_ms": f"{one.p50_ms:.0f}", "p99_ms": f"{one.p99_ms:.0f}",
                "most_at_once": one.most_at_once, "cpu_ms_over_bare": "", "rate_of_bare": "", "gate": ""}  # fmt: skip
         if beside is not None and client != "bare":
-            base = median(beside)
-            over, share = one.cpu_ms - base.cpu_ms, one.rate / base.rate
+            pairs = list(
+                zip(rounds, beside, strict=True)
+            )  # of one round: other work on the machine meets both
+            over = float(np.median([mine.cpu_ms - base.cpu_ms for mine, base in pairs]))
+            share = float(np.median([mine.rate / base.rate for mine, base in pairs]))
             row["cpu_ms_over_bare"] = f"{over:.2f}"
             if client == "openai":
                 row["rate_of_bare"] = f"{share:.3f}"
