@@ -26,13 +26,14 @@ class Watch:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+            from rich.table import Column
 
             self._shown = Progress(
                 TextColumn("{task.description:<16}"),
-                BarColumn(bar_width=30),
+                BarColumn(bar_width=20, table_column=Column(min_width=8)),
                 TaskProgressColumn(),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                TextColumn("{task.fields[note]}", markup=False),
+                TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(min_width=7)),
+                TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
                 console=Console(stderr=True),
             )
             self._shown.start()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from autointerp.cli_progress import Watch
 from autointerp.config import RunConfig
 from autointerp.judging import _shuffled
 from autointerp.prepare import Prepared
@@ -47,6 +51,21 @@ def test_progress_is_lines_where_there_is_no_terminal(fitted):
     assert ended.saying("fit dictionary: 3000/3000, ")
     assert ended.saying("encode: 480/480, ")
     assert "\x1b" not in ended.err and "\r" not in ended.err
+
+
+def test_progress_on_a_narrow_terminal_is_a_bar_with_its_eta(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for name, value in {"COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with Watch() as watch:
+        watch("score", 50, 100, "110 asked, 0 known, 0 failed, $0.00 + 110 unpriced")
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert re.search(r"score +\S+ +50% (-|\d+):(--|\d\d):(--|\d\d) 110 asked, ", shown)
 
 
 def test_the_same_seed_gives_the_same_bytes_elsewhere(fitted, cells, tmp_path):
