@@ -324,6 +324,8 @@ def honest(text: str = "ok") -> Script:
     def reply(body: dict[str, Any], n: int) -> ScriptedReply:
         cap = body.get("max_tokens") or body["max_completion_tokens"]
         tokens_in = sum(len(str(message["content"]).encode()) for message in body["messages"])
-        return with_usage(say(text), prompt_tokens=tokens_in, completion_tokens=min(cap, len(text)), total_tokens=0)
+        return with_usage(
+            say(text), prompt_tokens=tokens_in, completion_tokens=min(cap, len(text)), total_tokens=0
+        )
 
     return reply

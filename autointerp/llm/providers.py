@@ -20,6 +20,7 @@ from autointerp.llm.request import Reply, Usage
 from autointerp.llm.route import OPENAI_KEY, Route
 
 _ERROR_NAMES = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception)(?:: | - ))+")
+_OTHER_SHAPE = (AttributeError, TypeError, IndexError, KeyError, ValueError)
 _LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
@@ -200,8 +201,8 @@ def _fault(error: Any) -> EndpointError:
 
 
 def _plain(message: str) -> str:
-    """An error's message without the names that litellm puts before it and the JSON around it."""
-    message = _ERROR_NAMES.sub("", message)
+    """An error's message without the names that litellm puts before it, its traceback, and the JSON around it."""
+    message = _ERROR_NAMES.sub("", message).partition("Traceback (most recent call last)")[0]
     if message.startswith("{"):
         try:
             said = json.loads(message)["error"]["message"]
@@ -239,13 +240,25 @@ def read_completion(body: dict[str, Any]) -> Reply:
     from openai.types.chat import ChatCompletion
 
     try:
-        return _reply(ChatCompletion.construct(**body), 0.0)
-    except (AttributeError, TypeError, IndexError) as error:
-        raise EndpointError("server", f"it is no chat completion: {error}") from None
+        completion = ChatCompletion.construct(**body)
+    except _OTHER_SHAPE as error:
+        raise _no_completion(error) from None
+    return _reply(completion, 0.0)
 
 
 def _reply(completion: Any, latency_s: float) -> Reply:
-    """A completion of openai or litellm as a Reply."""
+    """A completion of openai or litellm as a Reply; nobody has checked its shape before."""
+    try:
+        return _read(completion, latency_s)
+    except _OTHER_SHAPE as error:
+        raise _no_completion(error) from None
+
+
+def _no_completion(error: Exception) -> EndpointError:
+    return EndpointError("server", f"the body is no chat completion: {error}")
+
+
+def _read(completion: Any, latency_s: float) -> Reply:
     if not getattr(completion, "choices", None):
         if isinstance(completion, str):
             said = one_line(completion, 80)
@@ -258,14 +271,16 @@ def _reply(completion: Any, latency_s: float) -> Reply:
     content = message.content
     if isinstance(content, list):
         content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    if not isinstance(content, str | None):
+        raise TypeError(f"the content is of type {type(content).__name__}")
     fields = getattr(message, "provider_specific_fields", None) or {}
     calls = getattr(message, "tool_calls", None) or ()
     logprobs = getattr(choice, "logprobs", None)
     return Reply(
         text=content or "",
-        finish_reason=choice.finish_reason or "",
+        finish_reason=str(choice.finish_reason or ""),
         usage=_usage(getattr(completion, "usage", None)),
-        model=completion.model or "",
+        model=str(completion.model or ""),
         latency_s=latency_s,
         refusal=one_line(getattr(message, "refusal", None) or fields.get("refusal") or ""),
         tool_calls=tuple(call.model_dump(mode="json") for call in calls),
@@ -275,13 +290,11 @@ def _reply(completion: Any, latency_s: float) -> Reply:
 
 def _usage(usage: Any) -> Usage | None:
     tokens_in, tokens_out = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
-    if tokens_in is None or tokens_out is None:
+    if not isinstance(tokens_in, int | float) or not isinstance(tokens_out, int | float):
         return None
     inside, outside = (
         getattr(usage, "prompt_tokens_details", None),
         getattr(usage, "completion_tokens_details", None),
     )
-    cached = getattr(inside, "cached_tokens", None) or 0
-    return Usage(
-        int(tokens_in), int(tokens_out), int(cached), int(getattr(outside, "reasoning_tokens", None) or 0)
-    )
+    cached, reasoning = getattr(inside, "cached_tokens", None), getattr(outside, "reasoning_tokens", None)
+    return Usage(*(max(0, int(n or 0)) for n in (tokens_in, tokens_out, cached, reasoning)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -141,6 +142,9 @@ class Sender:
         reply = replace(
             reply,
             text=without_keys(reply.text),
+            model=without_keys(reply.model),
+            finish_reason=without_keys(reply.finish_reason),
+            tool_calls=tuple(json.loads(without_keys(json.dumps(call))) for call in reply.tool_calls),
             adapted=dialect.adapted(request),
             cost_usd=None if price is None else price.cost_usd(reply.usage),
             priced_by="" if price is None else price.source,

@@ -31,7 +31,9 @@ def _ask_all(ledger, url, n=40, **limits):
 
     async def work():
         budget = Budget(ledger, **limits)
-        async with LLM("m", ledger, base_url=url, policy=QUICK, price=PRICE, budget=budget, concurrency=4) as llm:
+        async with LLM(
+            "m", ledger, base_url=url, policy=QUICK, price=PRICE, budget=budget, concurrency=4
+        ) as llm:
             asks = [llm.ask(llm.request(f"question {i:02}", max_tokens=100)) for i in range(n)]
             return await asyncio.gather(*asks, return_exceptions=True), budget
 
@@ -75,7 +77,9 @@ def test_tokens_can_be_the_budget_where_no_price_is_known(ledger):
 
 
 def test_failures_that_cost_tokens_are_charged(ledger):
-    with ScriptedServer(lambda body, n: scripted.with_usage(scripted.cut_short(), **scripted.USAGE)) as server:
+    with ScriptedServer(
+        lambda body, n: scripted.with_usage(scripted.cut_short(), **scripted.USAGE)
+    ) as server:
         _, budget = _ask_all(ledger, server.url, n=1, usd=1.0)
         assert len(server.requests) == 2
         assert budget.usd_spent == ledger.spending().cost_usd == pytest.approx(2 * (100e-6 + 20e-5))
@@ -88,7 +92,9 @@ def test_refused_attempts_are_not_charged_and_lost_ones_keep_their_reserve(ledge
         async def ask(seed):
             budget = Budget(ledger, usd=1.0)
             policy = Policy(attempts=2, first_wait_s=0.001)
-            async with LLM("m", ledger, base_url=server.url, policy=policy, price=PRICE, budget=budget) as llm:
+            async with LLM(
+                "m", ledger, base_url=server.url, policy=policy, price=PRICE, budget=budget
+            ) as llm:
                 await llm.ask(llm.request("warm", seed=seed)) if seed == 0 else None
                 request = llm.request("hi", seed=seed)
                 assert not isinstance(await _tried(llm, request), Reply)
