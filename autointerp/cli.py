@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -23,6 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+batch = typer.Typer(
+    help="Requests and replies as files: provider batches, offline clusters, people.", no_args_is_help=True
+)
+app.add_typer(batch, name="batch")
+BUDGET_EXIT_CODE = 3  # stopped by its budget: nothing is wrong, and something is left
 STOPPED = "Stopped. Nothing that was answered is lost."
 # click's ClickException, or the one of its copy inside newer typers
 OPTION_ERROR: Any = typer.BadParameter.__mro__[2]
@@ -54,6 +59,13 @@ Judge = Annotated[str | None, typer.Option(help="judging model, or signature [de
 BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint")]
 EndpointName = Annotated[str | None, typer.Option(help="name of the endpoint in the ledger")]
 Unpriced = Annotated[bool | None, typer.Option("--allow-unpriced", help="go on where a price is unknown")]
+BudgetUsd = Annotated[float | None, typer.Option(help="dollars that all runs of this directory may spend")]
+BudgetTokens = Annotated[int | None, typer.Option(help="tokens that all runs of this directory may use")]
+PriceIn = Annotated[float | None, typer.Option(help="dollars per million input tokens, where not known")]
+PriceOut = Annotated[float | None, typer.Option(help="dollars per million output tokens, where not known")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="ask nothing: count and price what would be asked now")
+]
 Scorers = Annotated[str | None, typer.Option(help="comma-separated: detection,signature")]
 Controls = Annotated[str | None, typer.Option(help="comma-separated: shuffled,ceiling; or none")]
 MaxLatents = Annotated[int | None, typer.Option(help="label a seeded sample of so many latents")]
@@ -74,9 +86,13 @@ def run(
     base_url: BaseUrl = None, endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None,
     scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
+    budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None, price_in: PriceIn = None,
+    price_out: PriceOut = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """From a data file to a report: fit, encode, label, score, report. Running again resumes."""
-    _go(_config(dict(locals())), "report")
+    options = dict(locals())
+    stage = "estimate" if options.pop("dry_run") else "report"
+    _go(_config(options), stage)
 
 
 @app.command()
@@ -101,30 +117,60 @@ def encode(directory: Directory) -> None:
 def label(
     directory: Directory, explainer: Explainers = None, model: Model = None, base_url: BaseUrl = None,
     endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None, max_latents: MaxLatents = None,
-    concurrency: Concurrency = None,
+    concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
+    price_in: PriceIn = None, price_out: PriceOut = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """Label the latents of a run; the labels of earlier explainers stay beside the new ones."""
-    options = dict(locals())
-    options.pop("directory")
-    _go(_stored(directory, options), "label")
+    _again(dict(locals()), "label")
 
 
 @app.command()
 def score(
     directory: Directory, scorers: Scorers = None, controls: Controls = None, judge: Judge = None,
     base_url: BaseUrl = None, endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None,
-    concurrency: Concurrency = None,
+    concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
+    price_in: PriceIn = None, price_out: PriceOut = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """Score the labels of a run on held-out cells; asks only what is new."""
-    options = dict(locals())
-    options.pop("directory")
-    _go(_stored(directory, options), "score")
+    _again(dict(locals()), "score")
 
 
 @app.command()
-def report(directory: Directory) -> None:
+def report(
+    directory: Directory, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None, price_in: PriceIn = None,
+    price_out: PriceOut = None,
+) -> None:  # fmt: skip
     """Write the report of a run, doing first whatever is still missing."""
-    _go(_stored(directory, {}), "report")
+    _again(dict(locals()), "report")
+
+
+@batch.command("export")
+def batch_export(
+    directory: Directory,
+    out: Annotated[Path, typer.Option(help="file to write")] = Path("requests.jsonl"),
+) -> None:
+    """Write every request that the run can reach now and has no answer to, in OpenAI's batch format."""
+    made = _run(_stored(directory, {}), "export", out, deferred=True)
+    if not made.result:
+        _say(f"Nothing is left to ask. Next: autointerp report {directory}")
+    for part in made.result:
+        print(f"{part.path}: {part.requests} requests to {part.model}")
+    if made.result:
+        _say(f"Next: have them answered, then autointerp batch import {directory} REPLIES.jsonl")
+
+
+@batch.command("import")
+def batch_import(
+    directory: Directory,
+    replies: Annotated[
+        Path, typer.Argument(metavar="REPLIES", help="file of replies, in OpenAI's batch format")
+    ],
+    source: Annotated[str, typer.Option(help="who answered [default: the file's name]")] = "",
+) -> None:
+    """Read replies into the run; lines may be missing, doubled, in any order, foreign or errors."""
+    made = _run(_stored(directory, {}), "take", replies, source, deferred=True)
+    print(f"{replies}: {made.result}")
+    _say(f"Next: autointerp batch export {directory} for what can be asked now")
 
 
 @app.command()
@@ -176,25 +222,52 @@ def main() -> int:
     return code if isinstance(code, int) else 0
 
 
+class _Done(NamedTuple):
+    """A run and what its stage returned."""
+
+    run: Run
+    result: Any
+
+
+def _again(options: dict[str, Any], stage: str) -> None:
+    """A stage on a run directory; or, with --dry-run, what it would ask."""
+    directory = options.pop("directory")
+    dry = options.pop("dry_run", False)
+    _go(_stored(directory, options), "estimate" if dry else stage)
+
+
 def _go(config: RunConfig, stage: str) -> None:
+    done = _run(config, stage, deferred=stage == "estimate")
+    _close(done.run, stage, done.result)
+
+
+def _run(config: RunConfig, stage: str, *arguments: Any, deferred: bool = False) -> _Done:
+    """Run a stage; what stops it becomes one line with the command that goes on."""
     from autointerp.cli_progress import Watch
+    from autointerp.llm.budget import BudgetSpent
     from autointerp.run import Run
 
     made: Run | None = None
     try:
         with Watch() as watch:
-            made = Run(config, watch)
+            made = Run(config, watch, deferred=deferred)
             made.check()  # what there is to refuse or to warn of is known now, before anything takes long or costs
             said = list(made.warnings)
             for warning in said:
                 _say(f"warning: {warning}")
-            result = getattr(made, stage)()
+            result = getattr(made, stage)(*arguments)
     except KeyboardInterrupt:
         started = made is not None and (made.directory / "run.json").exists()
         again = "encode" if stage == "fit" else stage  # encode fits first, where that is not done
         again = f"autointerp {again} {made.directory}" if started and made else "the same command"
         print(f"\n{STOPPED} Go on with: {again}", file=sys.stderr)
         raise typer.Exit(130) from None
+    except BudgetSpent as spent:
+        assert made is not None
+        _say(f"Stopped by the budget: {spent}")
+        option = "--budget-usd" if config.budget_usd is not None else "--budget-tokens"
+        _say(f"Go on with: autointerp {stage} {made.directory} {option} MORE")
+        raise typer.Exit(BUDGET_EXIT_CODE) from None
     except PermissionError as error:
         raise UserError(f"Not allowed to read or write {error.filename}. Choose another --out.") from error
     except OSError as error:
@@ -208,7 +281,7 @@ def _go(config: RunConfig, stage: str) -> None:
     for warning in made.warnings:
         if warning not in said:
             _say(f"warning: {warning}")
-    _close(made, stage, result)
+    return _Done(made, result)
 
 
 def _close(made: Run, stage: str, result: Any) -> None:
@@ -224,7 +297,13 @@ def _close(made: Run, stage: str, result: Any) -> None:
     if stage in ("score", "report"):
         _print_summary(made)
         print(f"{directory / 'scores.csv'}")
-    if stage in following:
+    if stage == "estimate":
+        print(f"Now: {result}")
+        waiting = sum(made.labels.waiting(name) for name in made.explainers)
+        if waiting and "judge" in made.roles:
+            _say("The judge's requests follow from the labels, and are counted once those are there.")
+        _say(f"Next: autointerp report {directory}")
+    elif stage in following:
         _say(f"Next: autointerp {following[stage]} {directory}")
     else:
         print(f"{result}")

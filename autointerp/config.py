@@ -60,6 +60,18 @@ class RunConfig(BaseModel):
         None, description="name of the endpoint in the ledger, in place of its URL"
     )
     allow_unpriced: bool = Field(False, description="go on where a model's price is unknown")
+    budget_usd: float | None = Field(
+        None, gt=0, description="dollars that all runs of this directory may spend"
+    )
+    budget_tokens: int | None = Field(
+        None, gt=0, description="tokens that all runs of this directory may use"
+    )
+    price_in: float | None = Field(
+        None, ge=0, description="dollars per million input tokens, where not known"
+    )
+    price_out: float | None = Field(
+        None, ge=0, description="dollars per million output tokens, where not known"
+    )
     scorers: tuple[str, ...] = Field(SCORERS, description=f"of {', '.join(SCORERS)}")
     controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}; or none")
     max_latents: int | None = Field(None, ge=1, description="label a seeded sample of so many latents")
@@ -83,6 +95,12 @@ class RunConfig(BaseModel):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("data")
+    @classmethod
+    def _from_anywhere(cls, value: Path) -> Path:
+        """Absolute where it exists, so that later stages find it from any folder."""
+        return value.absolute() if value.exists() else value
 
     @field_validator("scorers")
     @classmethod

@@ -108,7 +108,7 @@ def _tests(
             LLMJudge(model, corpus, reask_message) if model else SignatureJudge(corpus, develop, usable)
         )
         tests += [Test(judge, label, label.latent, name) for label in usable]
-        if "shuffled" in config.controls:
+        if "shuffled" in config.controls and not labels.waiting(name):  # the draw is over all labels
             tests += [
                 Test(judge, label, latent, name, "shuffled", replicate)
                 for replicate, latent, label in _shuffled(prepared, config.seed, usable, model is not None)

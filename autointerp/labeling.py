@@ -17,7 +17,7 @@ from autointerp.explain.one_shot import OneShot
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
 from autointerp.results.tables import LABEL_COLUMNS, label_row
-from autointerp.schema import Failure, Label
+from autointerp.schema import WAITING, Failure, Label
 
 EXPLAINERS: dict[str, Callable[[], Explainer]] = {"markers": Markers, "one_shot": OneShot}
 
@@ -40,6 +40,14 @@ class Labels:
     """What explainers said: (explainer, latent) -> a label, or why there is none."""
 
     outcomes: dict[tuple[str, int], Label | Failure]
+
+    def waiting(self, explainer: str) -> bool:
+        """Whether a label of this explainer is not answered yet (deferred runs)."""
+        return any(
+            isinstance(o, Failure) and o.kind == WAITING
+            for (name, _), o in self.outcomes.items()
+            if name == explainer
+        )
 
     def usable(self, explainer: str) -> list[Label]:
         """Labels that can be judged, by latent: not failed, not abstained."""

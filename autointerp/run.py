@@ -24,12 +24,16 @@ from autointerp.config import RunConfig
 from autointerp.errors import UserError
 from autointerp.judging import judge_all, score_all
 from autointerp.labeling import Labels, label_all, labels_frame, make_explainers
+from autointerp.llm.batch import Imported, Part
+from autointerp.llm.cost import Estimate
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
+from autointerp.llm.prices import Price
+from autointerp.llm.request import Deferred, Request
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
-from autointerp.schema import Failure, Trials
+from autointerp.schema import WAITING, Failure, Trials
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "openai", "litellm")
 
@@ -41,6 +45,7 @@ class Run:
     ----------
     data : an AnnData in place of ``config.data``
     progress : called with (stage, done, total, note)
+    deferred : ask no model; what the ledger does not answer waits, see ``wanted_requests``
 
     Raises
     ------
@@ -48,15 +53,22 @@ class Run:
         Where the input cannot be used, the directory holds a run of other data, or a model cannot be reached.
     """
 
-    def __init__(self, config: RunConfig, progress: Progress = no_progress, data: Any = None):
-        self.config, self.progress = config, progress
+    def __init__(
+        self,
+        config: RunConfig,
+        progress: Progress = no_progress,
+        data: Any = None,
+        deferred: bool = False,
+    ):
+        self.config, self.progress, self.deferred = config, progress, deferred
+        self.wanted: dict[str, Request] = {}
         self.explainers = make_explainers(config.explainers)
         needing = [name for name, explainer in self.explainers.items() if explainer.needs_model]
         if needing and config.model is None:
             raise UserError(f"Explainer {needing[0]} asks a language model. Pass --model PROVIDER/NAME.")
-        self._roles = {"label": config.model or ""} if needing else {}
+        self.roles = {"label": config.model or ""} if needing else {}
         if config.judge_name != "signature":
-            self._roles["judge"] = config.judge_name
+            self.roles["judge"] = config.judge_name
         self.prepared = Prepared(config, progress, data)
         self.run_id = config.identity(self.prepared.fingerprint)
         self.directory = config.out or Path("runs") / f"{config.data.stem}-{self.run_id}"
@@ -131,6 +143,29 @@ class Run:
         self._write_run_json("report")
         return path
 
+    # -- requests that wait for a batch ---------------------------------------------------------------------------
+
+    def wanted_requests(self) -> dict[str, Request]:
+        """Every request that can be reached now and has no answer; of a deferred run only."""
+        self.encode()
+        _ = self.judged
+        return self.wanted
+
+    def export(self, path: Path) -> list[Part]:
+        """Write them as OpenAI batch files, whose parts are returned; none if nothing is left to ask."""
+        self.wanted_requests()
+        return run_async(self._within(_now(lambda session: session.export(path))))
+
+    def take(self, path: Path, source: str = "") -> Imported:
+        """Read a file of replies into the ledger. ``source`` says who answered."""
+        self.wanted_requests()
+        return run_async(self._within(_now(lambda session: session.take(path, source))))
+
+    def estimate(self) -> Estimate:
+        """What they would cost."""
+        self.wanted_requests()
+        return run_async(self._within(_now(lambda session: session.estimate())))
+
     # -- results --------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -181,8 +216,10 @@ class Run:
     def _session(self) -> Session:
         c = self.config
         return Session(
-            self._roles, self.directory / "ledger.sqlite",
+            self.roles, self.directory / "ledger.sqlite",
             base_url=c.base_url, endpoint_name=c.endpoint_name, concurrency=c.concurrency,
+            budget_usd=c.budget_usd, budget_tokens=c.budget_tokens, price=_price(c), allow_unpriced=c.allow_unpriced,
+            deferred=self.deferred, wanted=self.wanted,
         )  # fmt: skip
 
     async def _within(self, stage: Callable[[Session], Awaitable[Any]]) -> Any:
@@ -209,9 +246,9 @@ class Run:
                     await one(job)
                 except UserError:
                     raise
-                except (
-                    Exception
-                ) as error:  # one latent's bug must not lose the others; it is recorded with its job
+                except Deferred:
+                    broke(job, Failure(WAITING, "not answered yet"))
+                except Exception as error:  # a bug of one latent must not lose the others: it is recorded
                     bugs.append(f"{type(error).__name__}: {error}")
                     broke(job, Failure("bug", bugs[-1]))
                 done += 1
@@ -238,7 +275,7 @@ class Run:
             raise UserError(
                 f"The price of {', '.join(unpriced)} is unknown. Check the model's name, or pass --allow-unpriced."
             )
-        if len(set(self._roles.values())) < len(self._roles):
+        if len(set(self.roles.values())) < len(self.roles):
             self.prepared.warnings.append(
                 f"The judge is the labeling model ({self.config.model}): it may favour its own wording. "
                 "Pass --judge with another model."
@@ -289,6 +326,26 @@ class Run:
         content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}
         content["written"] = datetime.now(UTC).isoformat(timespec="seconds")
         tables.write_json(content, self.directory / "run.json")
+
+
+def _price(config: RunConfig) -> Price | None:
+    """Per token, where the user gave it per million."""
+    if config.price_in is None and config.price_out is None:
+        return None
+    if config.price_in is None or config.price_out is None:
+        raise UserError(
+            "--price-in and --price-out go together: dollars per million input and output tokens."
+        )
+    return Price(config.price_in / 1e6, config.price_out / 1e6)
+
+
+def _now(done: Callable[[Session], Any]) -> Callable[[Session], Awaitable[Any]]:
+    """What is done at once in an open session, as a stage."""
+
+    async def stage(session: Session) -> Any:
+        return done(session)
+
+    return stage
 
 
 def versions() -> dict[str, str]:

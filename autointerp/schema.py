@@ -16,6 +16,7 @@ SPLITS = ("explain", "develop", "test")
 SplitName = Literal["explain", "develop", "test"]
 POSITIVE = "positive"
 NEGATIVE_KINDS = ("random", "neighbour", "co_firing", "decoder_similar", "same_category", "same_group")
+WAITING = "waiting"  # kind of the Failure of what a deferred run has no answer to yet
 LABEL_KINDS = ("identity", "state", "perturbation", "morphology", "technical", "mixed", "unknown")
 LabelKind = Literal["identity", "state", "perturbation", "morphology", "technical", "mixed", "unknown"]
 Direction = Literal["up", "down"]
@@ -260,8 +261,13 @@ class Trials:
     answers: np.ndarray
     failures: np.ndarray  # (q,) str, '' where answered
     prompts: np.ndarray  # (q,) str, key of the request, '' for judges without a model
+    parse_statuses: np.ndarray = field(
+        default_factory=lambda: np.empty(0, dtype=str)
+    )  # (q,) str; none: all ''
 
     def __post_init__(self) -> None:
+        if len(self.parse_statuses) == 0:
+            object.__setattr__(self, "parse_statuses", np.full(len(self.rows), ""))
         if not np.array_equal(np.isnan(self.answers), self.failures != ""):
             raise ValueError("a trial has an answer or a failure, exactly one of them")
 

@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 LABEL_COLUMNS = (
     "run_id", "dictionary", "latent", "explainer", "label_id", "title", "description", "kind", "confidence",
     "abstained", "key_features", "claims_supported", "claims_contradicted", "claims_not_measured", "firing_rate",
-    "n_active", "reason", "model",
+    "n_active", "reason", "model", "parse_status",
 )  # fmt: skip
 SCORE_COLUMNS = (
     "run_id", "dictionary", "latent", "explainer", "label_id", "scorer", "judge", "metric", "negatives", "value",
@@ -54,7 +54,11 @@ def label_row(
     if isinstance(outcome, str):
         return row | {"reason": outcome}
     if isinstance(outcome, Failure):
-        return row | {"reason": safe_cell(f"failed ({outcome.kind}): {outcome.message}")}
+        unread = "failed" if outcome.kind == "parse" else ""
+        return row | {
+            "reason": safe_cell(f"failed ({outcome.kind}): {outcome.message}"),
+            "parse_status": unread,
+        }
     verdicts = [claim.verdict for claim in outcome.claims]
     return row | {
         "label_id": outcome.label_id,
@@ -71,6 +75,7 @@ def label_row(
         "claims_not_measured": verdicts.count("not measured"),
         "reason": "abstained" if outcome.abstained else "",
         "model": safe_cell(outcome.model),
+        "parse_status": outcome.parse_status,
     }
 
 
@@ -110,6 +115,7 @@ def trials_frame(run_id: str, ids: np.ndarray, judged: Sequence[Trials]) -> pd.D
             "answer": of_item("answers").astype(np.float64),
             "failure": pd.Categorical(of_item("failures")),
             "prompt": pd.Categorical(of_item("prompts")),
+            "parse_status": pd.Categorical(of_item("parse_statuses")),
         }
     )
 

@@ -82,6 +82,7 @@ def trials(
         answers=np.array([np.nan if value is None else value for value in values]),
         failures=np.array([failure or "" for answer in answers for failure in answer.failures]),
         prompts=np.array([answer.prompt for answer in answers for _ in answer.values]),
+        parse_statuses=np.array([answer.parse_status for answer in answers for _ in answer.values]),
     )
 
 
