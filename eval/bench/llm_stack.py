@@ -2,7 +2,7 @@
 
 ``python -m eval.bench.llm_stack`` writes results/llm_stack.csv beside this file. All clients meet the same server (a
 process of its own on this machine) in interleaved rounds of one run; figures are medians over the rounds, differences
-and ratios those of each round's pair. ``load_average`` is that of the machine when it began: a busy one blurs the rates.
+and ratios those of each pair. ``load_average`` is that of the machine when it began: a busy one blurs the rates.
 Clients: ``bare`` is AsyncOpenAI over aiohttp behind a semaphore; ``openai`` and ``litellm`` are ``LLM`` with a ledger
 through either library. ``tail`` is ``openai`` with 4 latents of 40 questions each: all slots are to be in use.
 CPU is that of the client's process alone; latency is that of one attempt, as the client sees it.
