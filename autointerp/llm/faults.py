@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 
 TRANSIENT = frozenset({"rate", "server", "timeout", "connection"})
 STOPS_THE_RUN = frozenset({"quota", "auth", "model", "not_an_api"})
@@ -115,11 +116,16 @@ def scrub(text: str) -> str:
     return _SECRET_SHAPE.sub("[key]", text)
 
 
-def without_keys(text: str) -> str:
-    """The text without API keys of the environment: for what a model says, of which nothing else may be changed."""
-    for name, value in os.environ.items():
-        if name.upper().endswith("API_KEY") and len(value) >= 16 and value in text:
-            text = text.replace(value, f"${name}")
+def api_keys() -> list[str]:
+    """The API keys of the environment, those that are long enough to be no word."""
+    found = [os.environ[name] for name in os.environ if name.upper().endswith("API_KEY")]
+    return [value for value in found if len(value) >= 16]
+
+
+def without_keys(text: str, keys: Sequence[str]) -> str:
+    """The text without these keys: for what a model says, of which nothing else may be changed."""
+    for key in keys:
+        text = text.replace(key, "[key]")
     return text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from autointerp.llm.faults import (
     STOPS_THE_RUN,
     TRANSIENT,
     EndpointError,
+    api_keys,
     why_stopped,
     without_keys,
 )
@@ -139,12 +140,10 @@ class Sender:
     def take(self, request: Request, reply: Reply, dialect: Dialect, max_tokens: int, *, source: str = "live",
              price: Price | None = None) -> Reply | Failure:  # fmt: skip
         """Put a reply that came back into the ledger: as an answer, or, if it is none, as an event."""
+        if keys := api_keys():
+            reply = _without(keys, reply)
         reply = replace(
             reply,
-            text=without_keys(reply.text),
-            model=without_keys(reply.model),
-            finish_reason=without_keys(reply.finish_reason),
-            tool_calls=tuple(json.loads(without_keys(json.dumps(call))) for call in reply.tool_calls),
             adapted=dialect.adapted(request),
             cost_usd=None if price is None else price.cost_usd(reply.usage),
             priced_by="" if price is None else price.source,
@@ -241,3 +240,10 @@ class Sender:
             if (n := self._failed_in_a_row) >= self.policy.give_up_after:
                 raise CannotGoOn(f"{name} failed {n} requests in a row, the last: {error}. {NOTHING_LOST}")
         return Failure("endpoint" if error.transient else error.kind, str(error))
+
+
+def _without(keys: Sequence[str], reply: Reply) -> Reply:
+    """For servers that say a key back."""
+    said = json.dumps(reply.to_json())
+    clean = without_keys(said, keys)
+    return reply if clean == said else Reply.from_json(json.loads(clean))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import signal
 import sqlite3
@@ -142,3 +144,61 @@ def test_writes_go_fast_enough_for_the_event_loop(path):
         for request in requests:
             ledger.put(request, REPLY)
         assert (time.process_time() - started) / len(requests) < 2e-3
+
+
+@pytest.mark.slow
+def test_a_million_keys_are_read_in_under_two_seconds(path):
+    """Blobs are left out: keys are read from their index, which holds none."""
+    with Ledger(path) as ledger:
+        (plan,) = ledger._db.execute("EXPLAIN QUERY PLAN SELECT key FROM answers").fetchall()
+        assert "USING COVERING INDEX" in plan[3]
+        with ledger.together():
+            ledger._db.executemany(
+                "INSERT INTO answers (key, source) VALUES (?, 'live')",
+                ((hashlib.sha256(b"%d" % n).hexdigest(),) for n in range(10**6)),
+            )
+    with Ledger(path) as ledger:
+        started = time.perf_counter()
+        assert len(ledger.keys()) == 10**6
+        assert time.perf_counter() - started < 2.0
+
+
+def test_what_is_written_together_is_committed_as_one(path):
+    with Ledger(path) as ledger:
+        with ledger.together():
+            ledger.put(_request(1), REPLY)
+            with Ledger(path, read_only=True) as reader:
+                assert len(reader) == 0
+        with Ledger(path, read_only=True) as reader:
+            assert len(reader) == 1
+        with contextlib.suppress(KeyError), ledger.together():
+            ledger.put(_request(2), REPLY)
+            raise KeyError
+        assert len(ledger) == 2  # what was read before a bug is kept
+
+
+def test_reserves_that_stay_count_as_spent(path):
+    with Ledger(path) as ledger:
+        ledger.put(_request(1), REPLY)
+        ledger.put(_request(2), REPLY, source="a file")
+        ledger.event("k", "truncated", "cut", usage=Usage(1000, 100), cost_usd=0.01)
+        kept, gone = ledger.reserve("a", 500, 0.1), ledger.reserve("b", 500, 0.2)
+        ledger.unreserve(gone)
+        assert kept != gone
+    with Ledger(path) as ledger:
+        spent = ledger.spending()
+        assert (spent.tokens, spent.unknown_usd) == (110 + 1100 + 500, 0.1)
+        assert spent.cost_usd == pytest.approx(0.002 + 0.01 + 0.1)
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(path):
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        MIGRATIONS[0](db)
+        db.execute("PRAGMA user_version=1")
+        db.execute("INSERT INTO events (key, kind, message) VALUES ('k', 'filtered', 'withheld')")
+    with Ledger(path) as ledger:
+        assert ledger.events("k") == [("k", "filtered", "withheld")]
+        ledger.learn("e", "m", "seed", False, "refused", "no \ud800")
+        assert ledger.learned("e", "m") == {"seed": (False, "refused", "no ?")}
+        assert ledger.learned("e", "other") == {}
