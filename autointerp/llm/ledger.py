@@ -1,7 +1,7 @@
 """Which requests are answered already? The ledger knows: SQLite, WAL, one writer, each answer committed as it arrives.
 
 A write costs about 0.1 ms (synchronous=NORMAL: no fsync a commit), so the event loop's thread does it itself. A kill
-loses no committed answer. Failed attempts are events, never answers. No credentials: a request has no field for them.
+loses no committed answer, and none ever waits in a queue. Failed attempts are events, never answers. No credentials: a request has no field for them.
 """
 
 from __future__ import annotations
@@ -22,19 +22,10 @@ from autointerp.errors import UserError
 from autointerp.llm.faults import printable
 from autointerp.llm.migrations import MIGRATIONS
 from autointerp.llm.request import Reply, Request, Usage
-
-fcntl: Any
-try:
-    import fcntl
-except ImportError:  # Windows: SQLite's own locks keep the file whole, two runs may ask twice
-    fcntl = None
-
+from autointerp.llm.single_writer import only_writer
 
 TOKEN_COLUMNS = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning")
-NOT_A_FAILURE = (
-    "adapted",
-    "over_reserve",
-)  # events that tell how a request was changed, or more of an answer
+NOT_A_FAILURE = ("adapted", "over_reserve")  # events that tell of a changed request or a dear answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ class Ledger:
             self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock_file = _only_writer(self.path)
+        self._lock_file = only_writer(self.path)
         self._db = sqlite3.connect(self.path, timeout=30.0, check_same_thread=False, isolation_level=None)
         try:
             self._prepare()
@@ -288,23 +279,6 @@ class Ledger:
                 fix = "Move it away, or choose another --out."
                 raise UserError(f"{self.path} is not a ledger ({error}). {fix}") from error
             raise
-
-
-def _only_writer(path: Path) -> IO[bytes] | None:
-    if fcntl is None:
-        return None
-    file = open(path.with_name(path.name + "-lock"), "ab")  # noqa: SIM115 - held until close()
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise UserError(
-            f"another run is writing to {path}. Wait for it to end, or choose another --out."
-        ) from None
-    except OSError:  # a file system without locks
-        file.close()
-        return None
-    return file
 
 
 def _packed(said: dict[str, Any]) -> bytes:
