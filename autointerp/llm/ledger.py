@@ -1,7 +1,8 @@
 """Which requests are answered already? The ledger knows: SQLite, WAL, one writer, each answer committed as it arrives.
 
-A write costs about 0.1 ms (synchronous=NORMAL: no fsync a commit), so the event loop's thread does it itself. A kill
-loses no committed answer, and none ever waits in a queue. Failed attempts are events, never answers. No credentials: a request has no field for them.
+A write costs about 0.1 ms (synchronous=NORMAL: no fsync a commit), so the event loop's thread does it itself, and no
+answer waits in a queue. A kill loses no committed answer. Failed attempts are events, never answers. No credentials: a
+request has no field for them.
 """
 
 from __future__ import annotations
