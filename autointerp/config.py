@@ -72,6 +72,7 @@ class RunConfig(BaseModel):
     price_out: float | None = Field(
         None, ge=0, description="dollars per million output tokens, where not known"
     )
+    works: dict[str, bool] = Field({}, description="what the endpoint does: json_schema, logprobs; TOML only")
     scorers: tuple[str, ...] = Field(SCORERS, description=f"of {', '.join(SCORERS)}")
     controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}; or none")
     max_latents: int | None = Field(None, ge=1, description="label a seeded sample of so many latents")

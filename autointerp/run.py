@@ -219,12 +219,14 @@ class Run:
             self.roles, self.directory / "ledger.sqlite",
             base_url=c.base_url, endpoint_name=c.endpoint_name, concurrency=c.concurrency,
             budget_usd=c.budget_usd, budget_tokens=c.budget_tokens, price=_price(c), allow_unpriced=c.allow_unpriced,
-            deferred=self.deferred, wanted=self.wanted,
+            works=c.works, deferred=self.deferred, wanted=self.wanted,
         )  # fmt: skip
 
     async def _within(self, stage: Callable[[Session], Awaitable[Any]]) -> Any:
         async with self._session() as session:
-            return await stage(session)
+            made = await stage(session)
+            self.prepared.warnings += session.ignored()
+            return made
 
     async def _drain(
         self,

@@ -14,7 +14,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-ne
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lives, no other test of its process can run an event loop
 def browser() -> Iterator[Any]:
     """One headless Chromium for the session; AUTOINTERP_REQUIRE_BROWSER=1 makes its absence a failure."""
     required = os.environ.get("AUTOINTERP_REQUIRE_BROWSER") == "1"
