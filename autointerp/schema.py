@@ -224,9 +224,7 @@ class Answer:
     values: tuple[float | None, ...]  # (q,) P(active), 0–100
     failures: tuple[str | None, ...]  # (q,)
     prompt: str = ""  # key of the request: answers of one prompt are a cluster
-    parse_status: str = (
-        ""  # how the reply was read: ok, repaired, reasked, failed; '' where no model was asked
-    )
+    parse_status: str = ""  # ok, repaired, reasked, failed; '' where no model was asked
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.failures):

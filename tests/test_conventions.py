@@ -135,7 +135,7 @@ def test_no_file_names_somebodys_home():
     assert found == []
 
 
-@pytest.mark.parametrize("line", ["/home/ann/x", "in /Users/ann", '"/root/x"', "/work/main"])
+@pytest.mark.parametrize("line", ["/home/ann/x", "in /Users/ann", '"/root/x"', "/work/x"])
 def test_a_home_path_is_seen(line):
     assert HOME_PATH.search(line)
 
