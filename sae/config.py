@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-KINDS = ("topk",)
+KINDS = ("topk", "pca", "ica", "nmf", "neurons", "random")
 SCALINGS = ("global", "dimension", "none")
 Scaling = Literal["global", "dimension", "none"]
 

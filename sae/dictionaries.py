@@ -59,8 +59,8 @@ class Loss(NamedTuple):
     """What one training step needs.
 
     total : () to descend
-    fired : (b, k) int64, latents that were chosen
-    values : (b, k) their activations
+    fired : int64, latents that were chosen, of any shape
+    values : their activations, of the same shape
     """
 
     total: Tensor
@@ -134,9 +134,15 @@ class TopK(nn.Module):
         return said.hexdigest()
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Every array that decides what the dictionary does: parameters, center and scale."""
-        held = {name: values.detach().numpy() for name, values in self.named_parameters()}
+        """Every array that decides what the dictionary does: parameters, buffers, center and scale."""
+        held = {name: values.detach().numpy() for name, values in self.state_dict().items()}
         return held | {"center": self.preprocessing.center.numpy(), "scale": self.preprocessing.scale.numpy()}
+
+    @classmethod
+    def shapes(cls, config: DictionaryConfig) -> dict[str, tuple[int, ...]]:
+        """What `weights` holds besides center and scale, all float32."""
+        m, d = config.m, config.d
+        return {"encoder": (m, d), "encoder_bias": (m,), "decoder": (m, d), "bias": (d,)}
 
     def loss(self, x: Scaled, dead: Tensor) -> Loss:
         """Squared error over the batch's variance, plus aux_coef · AuxK where latents are dead.
@@ -191,6 +197,3 @@ class TopK(nn.Module):
         if bad is not None:
             raise ValueError(f"row {bad} of the embedding holds NaN or infinity")
         return x
-
-
-KINDS = {"topk": TopK}

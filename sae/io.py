@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from .config import DictionaryConfig
-from .dictionaries import KINDS, TopK
+from .dictionaries import TopK
+from .kinds import KINDS
 from .preprocess import Preprocessing
 
 FORMAT = 1
@@ -59,14 +60,7 @@ def load(directory: str | os.PathLike[str]) -> TopK:
     except (SafetensorError, ValueError, OSError) as error:
         raise ValueError(f"{weights_path} cannot be read: {error}") from error
 
-    m, d = config.m, config.d
-    shapes: dict[str, tuple[int, ...]] = {
-        "encoder": (m, d),
-        "encoder_bias": (m,),
-        "decoder": (m, d),
-        "bias": (d,),
-    }
-    shapes |= {"center": (d,), "scale": (d,)}
+    shapes = KINDS[config.kind].shapes(config) | {"center": (config.d,), "scale": (config.d,)}
     unknown = sorted(set(weights) - set(shapes))
     if unknown:
         raise ValueError(f"{weights_path}: unknown key {unknown[0]!r}")

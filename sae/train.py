@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from .config import DictionaryConfig
-from .dictionaries import KINDS, TopK
+from .dictionaries import TopK
+from .kinds import BASELINES, KINDS
 from .metrics.quality import quality
 from .preprocess import Preprocessing
 from .rows import Rows, blocks, chosen_rows, shuffled
@@ -27,7 +28,8 @@ class Fitted(NamedTuple):
     """A fitted dictionary and how it came about.
 
     dictionary : with ``config`` resolved: what was chosen automatically stands in it as a number
-    log : one dict a check: step, lr, loss (mean over the steps since the last check), fvu, l0, dead_share
+    log : one dict a check: step, lr, loss (mean over the steps since the last check), fvu, l0, dead_share;
+        empty for what is not trained
     quality : `quality` of the dictionary on the held-back rows; but dead_share over the fitting rows
     """
 
@@ -41,6 +43,8 @@ def fit(
 ) -> Fitted:
     """Fit a dictionary to ``rows`` of x (n, d), all of them for None; no other row has any influence.
 
+    Baselines are computed, not trained; the numbers of a config that only steer training stay as they are.
+
     A seeded share ``config.held_back`` of them decides which weights are kept. The same config, data, machine
     and number of threads give the same bytes; torch's global random state is neither read nor changed. Small
     dictionaries are trained on one thread: threads that wait for each other in every tiny product cost
@@ -53,6 +57,8 @@ def fit(
     """
     rows = _own_rows(x, config, rows)
     fitting, held = _hold_back(rows, config)
+    if config.kind == "random" or config.kind in BASELINES:
+        return _computed(x, config, rows, fitting, held)
     config = config.resolved(len(fitting))
     dictionary = _initial(x, config, rows)
     held_x = np.concatenate([values for _, values in blocks(x, held, 1 << 14)])  # (h, d)
@@ -99,6 +105,20 @@ def fit(
     measured = quality(dictionary, held_x)
     measured["dead_share"] = quality(dictionary, x, fitting)["dead_share"]
     return Fitted(dictionary, log, measured)
+
+
+def _computed(
+    x: Rows, config: DictionaryConfig, rows: np.ndarray, fitting: np.ndarray, held: np.ndarray
+) -> Fitted:
+    """What takes no step: the random dictionary and the baselines."""
+    if config.kind == "random":
+        made = untrained(x, config, rows)
+    else:
+        preprocessing = Preprocessing.fit(x, rows, config.scaling)
+        made = BASELINES[config.kind].fit(x, config, fitting, preprocessing)
+    measured = quality(made, x, held)
+    measured["dead_share"] = quality(made, x, fitting)["dead_share"]
+    return Fitted(made, [], measured)
 
 
 def untrained(x: Rows, config: DictionaryConfig, rows: np.ndarray | None = None) -> TopK:
