@@ -265,8 +265,10 @@ def _run(config: RunConfig, stage: str, *arguments: Any, deferred: bool = False)
     except BudgetSpent as spent:
         assert made is not None
         _say(f"Stopped by the budget: {spent}")
-        option = "--budget-usd" if config.budget_usd is not None else "--budget-tokens"
-        _say(f"Go on with: autointerp {stage} {made.directory} {option} MORE")
+        if made.stopped_at:
+            _say(f"Stopped at {made.stopped_at}")
+        larger = "".join(f" {option} MORE" for option in spent.too_small)
+        _say(f"Go on with: autointerp {stage} {made.directory}{larger}")
         raise typer.Exit(BUDGET_EXIT_CODE) from None
     except PermissionError as error:
         raise UserError(f"Not allowed to read or write {error.filename}. Choose another --out.") from error
@@ -330,7 +332,7 @@ def _print_summary(made: Run) -> None:
         said = [f"{name} {figure}" for name, figure in figures.items() if not figure.endswith("nan")]
         print(
             f"{row['explainer']}, detection by {row['judge']}, AUROC against {row['negatives']} negatives: "
-            f"{row['n_scored']} of {row['n_latents']} latents scored; {', '.join(said)}"
+            f"{row['n_scored']} of {row['n_latents']} latents scored{'; ' if said else ''}{', '.join(said)}"
         )
 
 
@@ -357,7 +359,7 @@ def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
         )
     try:
         stored = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
         raise UserError(
             f"{path} is not the record of a run. Remove it, or choose another directory."
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -103,6 +104,34 @@ class RunConfig(BaseModel):
         """Absolute where it exists, so that later stages find it from any folder."""
         return value.absolute() if value.exists() else value
 
+    @field_validator("base_url")
+    @classmethod
+    def _without_credentials(cls, value: str | None) -> str | None:
+        """The URL stands in run.json, where no secret may."""
+        if value is not None and ("@" in value or "?" in value):
+            raise ValueError("takes no user, password or query. The key goes into OPENAI_API_KEY")
+        return value
+
+    @field_validator("embedding", "activations")
+    @classmethod
+    def _file_from_anywhere(cls, value: str | None) -> str | None:
+        """The same of a file that is brought in place of a key of obsm."""
+        is_file = value is not None and value.endswith((".npy", ".npz")) and Path(value).exists()
+        return os.path.abspath(value) if value is not None and is_file else value
+
+    @field_validator("dictionary")
+    @classmethod
+    def _folder_from_anywhere(cls, value: str) -> str:
+        return os.path.abspath(value) if value != "topk" and Path(value).is_dir() else value
+
+    @field_validator("explainer")
+    @classmethod
+    def _labels_from_anywhere(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """The same of files of labels; each explainer once."""
+        files = {one: Path(one.removeprefix("file:")) for one in value if one.startswith("file:")}
+        found = {one: f"file:{os.path.abspath(path)}" for one, path in files.items() if path.exists()}
+        return tuple(dict.fromkeys(found.get(one, one) for one in value))
+
     @field_validator("scorers")
     @classmethod
     def _known_scorers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,11 +154,16 @@ class RunConfig(BaseModel):
 
     def identity(self, data_fingerprint: str) -> str:
         """8 hex digits of the data and of all that decides items, latents and splits."""
-        said = json.dumps([data_fingerprint, {name: str(getattr(self, name)) for name in IDENTITY}])
+        said = json.dumps([data_fingerprint, {name: _named(getattr(self, name)) for name in IDENTITY}])
         return hashlib.sha256(said.encode()).hexdigest()[:8]
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
+
+
+def _named(value: Any) -> str:
+    """As it stands, but of a path the name alone: a run is the same wherever its files lie."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)
 
 
 def _known(what: str, value: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
@@ -155,7 +189,7 @@ def make_config(
     if file is not None:
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError) as error:
             raise UserError(f"No such file: {file}. Pass --config with a TOML file.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{file} is not valid TOML: {error}.") from error

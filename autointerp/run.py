@@ -25,11 +25,14 @@ from autointerp.errors import UserError
 from autointerp.judging import judge_all, score_all
 from autointerp.labeling import Labels, label_all, labels_frame, make_explainers
 from autointerp.llm.batch import Imported, Part
+from autointerp.llm.budget import BudgetSpent
 from autointerp.llm.cost import Estimate
+from autointerp.llm.faults import one_line
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
-from autointerp.llm.prices import Price
+from autointerp.llm.prices import given_price
 from autointerp.llm.request import Deferred, Request
+from autointerp.llm.route import route
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
@@ -62,6 +65,9 @@ class Run:
     ):
         self.config, self.progress, self.deferred = config, progress, deferred
         self.wanted: dict[str, Request] = {}
+        self.stopped_at = ""  # how far a stage came that was stopped
+        self._budget_stopped: BudgetSpent | None = None
+        self._asks_again = False
         self.explainers = make_explainers(config.explainers)
         needing = [name for name, explainer in self.explainers.items() if explainer.needs_model]
         if needing and config.model is None:
@@ -162,7 +168,8 @@ class Run:
         return run_async(self._within(_now(lambda session: session.take(path, source))))
 
     def estimate(self) -> Estimate:
-        """What they would cost."""
+        """What a live run would ask now, and what that would cost. It also asks for what has failed."""
+        self._asks_again = True
         self.wanted_requests()
         return run_async(self._within(_now(lambda session: session.estimate())))
 
@@ -218,15 +225,25 @@ class Run:
         return Session(
             self.roles, self.directory / "ledger.sqlite",
             base_url=c.base_url, endpoint_name=c.endpoint_name, concurrency=c.concurrency,
-            budget_usd=c.budget_usd, budget_tokens=c.budget_tokens, price=_price(c), allow_unpriced=c.allow_unpriced,
-            works=c.works, deferred=self.deferred, wanted=self.wanted,
+            budget_usd=c.budget_usd, budget_tokens=c.budget_tokens, allow_unpriced=c.allow_unpriced,
+            price=given_price(c.price_in, c.price_out), works=c.works,
+            deferred=self.deferred, wanted=self.wanted, asks_again=self._asks_again, stopped=self._budget_stopped,
         )  # fmt: skip
 
     async def _within(self, stage: Callable[[Session], Awaitable[Any]]) -> Any:
-        async with self._session() as session:
-            made = await stage(session)
-            self.prepared.warnings += session.ignored()
-            return made
+        session = self._session()
+        try:
+            async with session:
+                made = await stage(session)
+                self.prepared.warnings += session.ignored()
+        finally:
+            self._note_spent()
+        self._budget_stopped = (
+            session.stopped
+        )  # an answer that cost too much also stops the stages after its own
+        if self._budget_stopped is not None:
+            self.prepared.warnings.append(f"Nothing more is sent: {self._budget_stopped}")
+        return made
 
     async def _drain(
         self,
@@ -251,16 +268,20 @@ class Run:
                 except Deferred:
                     broke(job, Failure(WAITING, "not answered yet"))
                 except Exception as error:  # a bug of one latent must not lose the others: it is recorded
-                    bugs.append(f"{type(error).__name__}: {error}")
+                    bugs.append(one_line(f"{type(error).__name__}: {error}"))
                     broke(job, Failure("bug", bugs[-1]))
                 done += 1
                 self.progress(stage, done, len(jobs), session.spent())
+                await asyncio.sleep(
+                    0
+                )  # else jobs that wait for nothing keep an interrupt from coming through
 
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(session.workers):
                     group.create_task(worker())
         except* UserError as raised:
+            self.stopped_at = f"{stage}: {done:,} of {len(jobs):,} done, {session.spent()}"
             raise raised.exceptions[0] from None
         if bugs:
             self.prepared.warnings.append(
@@ -273,10 +294,13 @@ class Run:
     def _check_models(self) -> None:
         """Refuse a missing key, an unknown provider or an unknown price before anything is computed."""
         unpriced = self._session().check()
-        if unpriced and not self.config.allow_unpriced and self.config.base_url is None:
-            raise UserError(
-                f"The price of {', '.join(unpriced)} is unknown. Check the model's name, or pass --allow-unpriced."
-            )
+        if not self.config.allow_unpriced:
+            unpriced = [name for name in unpriced if not route(name, self.config.base_url).here]
+            if unpriced:
+                raise UserError(
+                    f"The price of {', '.join(unpriced)} is unknown. Check the model's name, give --price-in and"
+                    " --price-out (dollars per million tokens), or pass --allow-unpriced."
+                )
         if len(set(self.roles.values())) < len(self.roles):
             self.prepared.warnings.append(
                 f"The judge is the labeling model ({self.config.model}): it may favour its own wording. "
@@ -286,18 +310,28 @@ class Run:
     def _check_directory(self) -> None:
         if self.directory.exists() and not self.directory.is_dir():
             raise UserError(f"{self.directory} is a file. Choose another --out.")
+        for above in self.directory.parents:
+            if above.exists() and not above.is_dir():
+                raise UserError(
+                    f"{above} is a file, so {self.directory} cannot be made. Choose another --out."
+                )
         path = self.directory / "run.json"
         if not path.exists():
             return
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             other, data = stored["data_fingerprint"], stored["config"]["data"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
             raise UserError(
                 f"{path} is not the record of a run. Remove it, or choose another --out."
             ) from error
         if other != self.prepared.fingerprint:
             raise UserError(f"{self.directory} holds a run of other data ({data}). Choose another --out.")
+        if stored.get("run_id", self.run_id) != self.run_id:
+            self.prepared.warnings.append(
+                f"{self.directory} held run {stored['run_id']}, of the same data with other options: its tables and "
+                "report are written anew. Choose another --out to keep both."
+            )
 
     def _write_run_json(self, stage: str) -> None:
         prepared = self.prepared
@@ -322,23 +356,25 @@ class Run:
                 content |= {"dictionary_fingerprint": dictionary.fingerprint(), "dictionary_quality": quality}
         if stage in ("score", "report"):
             content["summary"] = json.loads(self.summary.to_json(orient="records"))
-        if (self.directory / "ledger.sqlite").exists():
-            with Ledger(self.directory / "ledger.sqlite", read_only=True) as ledger:
-                content["spent"] = asdict(ledger.totals())
+        if spent := self._spent():
+            content["spent"] = spent
         content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}
         content["written"] = datetime.now(UTC).isoformat(timespec="seconds")
         tables.write_json(content, self.directory / "run.json")
 
+    def _spent(self) -> dict[str, Any] | None:
+        path = self.directory / "ledger.sqlite"
+        if not path.exists():
+            return None
+        with Ledger(path, read_only=True) as ledger:
+            return asdict(ledger.totals())
 
-def _price(config: RunConfig) -> Price | None:
-    """Per token, where the user gave it per million."""
-    if config.price_in is None and config.price_out is None:
-        return None
-    if config.price_in is None or config.price_out is None:
-        raise UserError(
-            "--price-in and --price-out go together: dollars per million input and output tokens."
-        )
-    return Price(config.price_in / 1e6, config.price_out / 1e6)
+    def _note_spent(self) -> None:
+        """What a stage spent stands in run.json also where the stage was stopped."""
+        path = self.directory / "run.json"
+        if path.exists() and (spent := self._spent()):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            tables.write_json(content | {"spent": spent}, path)
 
 
 def _now(done: Callable[[Session], Any]) -> Callable[[Session], Awaitable[Any]]:

@@ -24,6 +24,7 @@ from autointerp.llm.request import Reply, Request
 URL = "/v1/chat/completions"
 MOST_LINES, MOST_BYTES = 50_000, 190 * 2**20  # of a file, as OpenAI takes them
 LINES_A_COMMIT = 500
+LINE_START = b'{"custom_id": "'
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def export_requests(
 
     Returns
     -------
-    The files; none if nothing is wanted
+    The files; none if nothing is wanted. Files of an earlier export that these do not replace are removed: who sends
+    NAME*.jsonl would pay for their requests again.
     """
     parts: list[Part] = []
     by_model: dict[tuple[str, str], list[tuple[str, Request]]] = {}
@@ -90,10 +92,15 @@ def export_requests(
     for (_, model), asked in by_model.items():
         lines = (_line(key, body(request)) for key, request in asked)
         for chunk in _chunks(lines):
-            name = path if not parts else path.with_name(f"{path.stem}-{len(parts) + 1}{path.suffix}")
+            name = _part(path, len(parts) + 1)
             name.parent.mkdir(parents=True, exist_ok=True)
             name.write_bytes(b"".join(chunk))
             parts.append(Part(name, model, len(chunk)))
+    for number in itertools.count(len(parts) + 1):
+        earlier = _part(path, number)
+        if not earlier.is_file() or not _is_export(earlier):
+            return parts
+        earlier.unlink()
     return parts
 
 
@@ -159,7 +166,11 @@ def _reply(said: dict[str, Any]) -> Reply:
     """The reply of a line; raises EndpointError for a line that tells of an error."""
     response = said.get("response")
     response = response if isinstance(response, dict) else {}
-    status, body = response.get("status_code") or 200, response.get("body")
+    try:
+        status = int(response.get("status_code") or 200)
+    except (TypeError, ValueError):
+        status = 500
+    body = response.get("body")
     error = said.get("error") or (body.get("error") if isinstance(body, dict) else None)
     if error or status >= 400:
         error = error if isinstance(error, dict) else {"message": error or f"status {status}"}
@@ -167,12 +178,19 @@ def _reply(said: dict[str, Any]) -> Reply:
         text = json.dumps(error, default=str)
         param = error.get("param") if isinstance(error.get("param"), str) else None
         message = one_line(f"{error.get('message') or text} (status {status})")
-        raise EndpointError(
-            classify(status, text), message, status=status, param=param if isinstance(param, str) else None
-        )
+        raise EndpointError(classify(status, text), message, status=status, param=param)
     if not isinstance(body, dict):
         raise EndpointError("server", "the line holds no completion")
     return read_completion(body)
+
+
+def _part(path: Path, number: int) -> Path:
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _is_export(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(LINE_START)) == LINE_START
 
 
 def _line(key: str, body: Mapping[str, Any]) -> bytes:

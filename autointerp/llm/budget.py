@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from autointerp.errors import UserError
 from autointerp.llm.cost import Bound
-from autointerp.llm.faults import NOTHING_LOST
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.request import Usage
 
@@ -21,12 +20,16 @@ class BudgetSpent(UserError):
     """The next request might exceed the budget: no more are sent, and nothing is lost.
 
     usd_left, tokens_left : what is not spent; None where it is not limited
+    too_small : the options that must be larger to go on; none where a larger budget is not what is missing
     """
 
-    def __init__(self, message: str, usd_left: float | None, tokens_left: int | None) -> None:
+    def __init__(
+        self, message: str, usd_left: float | None, tokens_left: int | None, too_small: tuple[str, ...]
+    ) -> None:
         super().__init__(message)
         self.usd_left = usd_left
         self.tokens_left = tokens_left
+        self.too_small = too_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,11 @@ class Budget:
     ----------
     usd, tokens : the limits; None: no limit
     ledger : what it says is spent counts
+    stopped : why nothing is to be sent, if that is known already
     """
 
-    def __init__(self, ledger: Ledger, usd: float | None = None, tokens: int | None = None) -> None:
+    def __init__(self, ledger: Ledger, usd: float | None = None, tokens: int | None = None,
+                 stopped: BudgetSpent | None = None) -> None:  # fmt: skip
         self.usd, self.tokens = usd, tokens
         self._ledger = ledger
         spent = ledger.spending()
@@ -56,15 +61,7 @@ class Budget:
         self._unknown_usd = spent.unknown_usd
         self._usd_held, self._tokens_held, self._held = 0.0, 0, 0
         self._waiting: list[asyncio.Future[None]] = []
-        self._stopped: BudgetSpent | None = None
-
-    @property
-    def usd_left(self) -> float | None:
-        return None if self.usd is None else self.usd - self.usd_spent
-
-    @property
-    def tokens_left(self) -> int | None:
-        return None if self.tokens is None else self.tokens - self.tokens_spent
+        self.stopped = stopped
 
     async def hold(self, key: str, most: Bound) -> Hold:
         """Set aside what an attempt may cost; waits for attempts under way where only their reserves stand against it.
@@ -75,12 +72,15 @@ class Budget:
         """
         cost_usd = most.cost_usd or 0.0  # an unknown price is refused before, or allowed by the user
         while True:
-            if self._stopped is not None:
-                raise self._stopped
+            if self.stopped is not None:
+                raise self.stopped
             if self._fits(cost_usd, most.tokens):
                 break
             if not self._held:
-                self._stop(f"and the next request may cost {self._told(cost_usd, most.tokens)}")
+                self._stop(
+                    f"and the next request may cost {self._told(cost_usd, most.tokens)}",
+                    self._too_small(cost_usd, most.tokens),
+                )
                 continue
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -119,9 +119,15 @@ class Budget:
         self._let_go(hold, hold.tokens, hold.cost_usd, keep=True)
 
     def _fits(self, cost_usd: float, tokens: int) -> bool:
+        return not self._too_small(cost_usd, tokens)
+
+    def _too_small(self, cost_usd: float, tokens: int) -> tuple[str, ...]:
+        options = []
         if self.usd is not None and self.usd_spent + self._usd_held + cost_usd > self.usd:
-            return False
-        return self.tokens is None or self.tokens_spent + self._tokens_held + tokens <= self.tokens
+            options.append("--budget-usd")
+        if self.tokens is not None and self.tokens_spent + self._tokens_held + tokens > self.tokens:
+            options.append("--budget-tokens")
+        return tuple(options)
 
     def _let_go(self, hold: Hold, tokens: int, cost_usd: float, keep: bool = False) -> None:
         self._usd_held -= hold.cost_usd
@@ -135,22 +141,25 @@ class Budget:
             self._ledger.unreserve(hold.number)
         self._wake()
 
-    def _stop(self, why: str) -> None:
-        limits, spent, fixes = [], [], []
+    def _stop(self, why: str, too_small: tuple[str, ...] = ()) -> None:
+        limits, spent = [], []
+        usd_left = None if self.usd is None else self.usd - self.usd_spent
+        tokens_left = None if self.tokens is None else self.tokens - self.tokens_spent
         if self.usd is not None:
             limits.append(f"${self.usd:g}")
             unknown = f" (${self._unknown_usd:.4f} of it unsure)" if self._unknown_usd else ""
             spent.append(f"${self.usd_spent:.4f}{unknown}")
-            fixes.append("--budget-usd")
         if self.tokens is not None:
             limits.append(f"{self.tokens:,} tokens")
             spent.append(f"{self.tokens_spent:,} tokens")
-            fixes.append("--budget-tokens")
         message = (
-            f"the budget of {' and '.join(limits)} is reached: {' and '.join(spent)} spent, {why}."
-            f" Raise {' or '.join(fixes)} to go on. {NOTHING_LOST}"
+            f"{' and '.join(spent)} of the budget of {' and '.join(limits)} are spent,"
+            f" {self._told(usd_left or 0.0, tokens_left or 0)} left, {why}."
         )
-        self._stopped = self._stopped or BudgetSpent(message, self.usd_left, self.tokens_left)
+        if too_small:
+            message += f" Raise {' and '.join(too_small)} to go on."
+        message += " Nothing answered is lost."
+        self.stopped = self.stopped or BudgetSpent(message, usd_left, tokens_left, too_small)
         self._wake()
 
     def _told(self, cost_usd: float, tokens: int) -> str:

@@ -60,6 +60,7 @@ class LLM:
         is found out
     deferred : send nothing: what the ledger lacks is put into ``wanted`` and ``Deferred`` is raised
     wanted : key -> request, in the order of asking; shared by all models of a run
+    asks_again : of ``deferred``: want also what failed for good, as a live run asks for it again
 
     Notes
     -----
@@ -70,7 +71,7 @@ class LLM:
                  concurrency: int = 16, policy: Policy | None = None, gate: Gate | None = None,
                  budget: Budget | None = None, price: Price | None = None, api_key_env: str = OPENAI_KEY,
                  works: Mapping[str, bool] | None = None, deferred: bool = False,
-                 wanted: dict[str, Request] | None = None) -> None:  # fmt: skip
+                 wanted: dict[str, Request] | None = None, asks_again: bool = False) -> None:  # fmt: skip
         self.model = model
         self.ledger = ledger
         self.policy = policy or Policy()
@@ -79,6 +80,7 @@ class LLM:
         self.price = price or self.route.price
         self.deferred = deferred
         self.wanted: dict[str, Request] = {} if wanted is None else wanted
+        self._asks_again = asks_again
         self.sender = Sender(
             model, self.route, ledger, policy=self.policy, gate=self.gate, price=self.price, budget=budget,
             api_key_env=api_key_env, works=works or {},
@@ -126,7 +128,9 @@ class LLM:
             self.spent.from_ledger += 1
             return known
         if self.deferred:
-            failure = known_failure(self.ledger.events(request.key), self.policy)
+            failure = None
+            if not self._asks_again:
+                failure = known_failure(self.ledger.events(request.key), self.policy)
             if failure is not None:
                 self.spent.failed += 1
                 return failure
@@ -215,6 +219,10 @@ class LLM:
     def check(self) -> None:
         """Raise the UserError that the first request would raise: a missing key, an unknown provider."""
         check_route(self.route, self._api_key_env)
+
+    async def finish(self, why: UserError) -> None:
+        """Send nothing more, and keep the answers that are on their way."""
+        await self.sender.finish(why)
 
     async def close(self) -> None:
         """Cancel what is in flight and close the connections."""

@@ -12,7 +12,6 @@ import os
 import re
 import time
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from autointerp.errors import UserError
 from autointerp.llm.faults import EndpointError, classify, one_line
@@ -21,7 +20,6 @@ from autointerp.llm.route import OPENAI_KEY, Route
 
 _ERROR_NAMES = re.compile(r"^(?:(?:litellm\.)?\w+(?:Error|Exception)(?:: | - ))+")
 _OTHER_SHAPE = (AttributeError, TypeError, IndexError, KeyError, ValueError)
-_LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
 class Transport(Protocol):
@@ -163,7 +161,7 @@ def _key(where: Route, api_key_env: str) -> str:
     key = os.environ.get(api_key_env, "").strip()
     if key:
         return key
-    if where.base_url and urlsplit(where.base_url).hostname in _LOCAL:
+    if where.here:
         return "none-needed"
     hint = "" if where.provider == "openai" else " If this server asks for no key, set it to any word."
     raise UserError(f"no API key for {where.endpoint}: set {api_key_env}.{hint}")

@@ -28,6 +28,7 @@ from autointerp.llm.prices import Price, price_of
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
+_LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Route:
             return None
         name = self.name.removeprefix(f"{self.provider}/") if self.library == "litellm" else self.name
         return price_of(name, self.provider)
+
+    @property
+    def here(self) -> bool:
+        """A server on this machine: it needs no key, and sends no bill."""
+        return self.base_url is not None and urlsplit(self.base_url).hostname in _LOCAL
 
     @property
     def tokens_name(self) -> str:

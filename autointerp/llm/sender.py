@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autointerp.errors import CannotGoOn, UserError
-from autointerp.llm.budget import Budget
+from autointerp.llm.budget import Budget, Hold
 from autointerp.llm.cost import bound
 from autointerp.llm.dialect import FORMATS, Dialect
 from autointerp.llm.faults import (
@@ -18,6 +18,7 @@ from autointerp.llm.faults import (
     TRANSIENT,
     EndpointError,
     api_keys,
+    one_line,
     why_stopped,
     without_keys,
 )
@@ -68,6 +69,7 @@ class Sender:
         self._api_key_env, self._works = api_key_env, works
         self._dialect: Dialect | None = None
         self._transport: Transport | None = None
+        self._on_the_wire: set[asyncio.Future[None]] = set()
         self._failed_in_a_row = 0
         self._reached = False
 
@@ -102,8 +104,7 @@ class Sender:
 
     async def fetch(self, request: Request) -> Reply | Failure:
         """Ask the endpoint. Raises CannotGoOn, BudgetSpent and other UserErrors."""
-        if self.stopped is not None:
-            raise self.stopped
+        self._check_going()
         if self._transport is None:  # here, so that no attempt's time goes by while a library loads
             self._transport = open_transport(self.route, self.policy.timeout_s, self._api_key_env)
         max_tokens = request.max_tokens
@@ -168,6 +169,12 @@ class Sender:
         self.ledger.event(request.key, "adapted", learned.said)
         return True
 
+    async def finish(self, why: UserError) -> None:
+        """Send nothing more, and wait for what is on its way: it is paid for; what is computed here is not."""
+        self.stopped = self.stopped or why
+        if self._on_the_wire and self.route.library != "local":
+            await asyncio.wait(self._on_the_wire)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._transport is not None:
@@ -177,6 +184,7 @@ class Sender:
     def leave_loop(self) -> None:
         """Connections of a loop that has ended are of no use."""
         self._transport = None
+        self._on_the_wire = set()
 
     def _mended(self, request: Request, error: EndpointError, body: dict[str, Any], sent: Dialect) -> bool:
         if self.dialect != sent:  # another request has learned something meanwhile
@@ -186,11 +194,27 @@ class Sender:
     async def _attempt(
         self, request: Request, body: dict[str, Any], dialect: Dialect, max_tokens: int
     ) -> Reply | Failure:
-        if self.stopped is not None:
-            raise self.stopped
+        self._check_going()
         hold = None
         if self.budget is not None:
             hold = await self.budget.hold(request.key, bound(request, self.price, max_tokens))
+            try:
+                self._check_going()  # it has waited
+            except UserError:
+                self.budget.release(hold)
+                raise
+        under_way: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._on_the_wire.add(under_way)
+        try:
+            return await self._exchange(request, body, dialect, max_tokens, hold)
+        finally:
+            self._on_the_wire.discard(under_way)
+            if not under_way.done():
+                under_way.set_result(None)
+
+    async def _exchange(
+        self, request: Request, body: dict[str, Any], dialect: Dialect, max_tokens: int, hold: Hold | None
+    ) -> Reply | Failure:
         try:
             reply = await self._send(body)
         except EndpointError as error:
@@ -201,9 +225,11 @@ class Sender:
             if self.budget is not None and hold is not None:
                 (self.budget.forfeit if error.may_be_charged else self.budget.release)(hold)
             raise
-        except BaseException:
+        except BaseException as error:
             if self.budget is not None and hold is not None:
                 self.budget.forfeit(hold)
+            if isinstance(error, Exception) and not isinstance(error, UserError):
+                self._note_a_bug(request, error)
             raise
         outcome = self.take(request, reply, dialect, max_tokens, price=self.price)
         cost_usd = None if self.price is None else self.price.cost_usd(reply.usage)
@@ -215,6 +241,23 @@ class Sender:
         if self.budget is not None and hold is not None:
             self.budget.settle(hold, reply.usage, cost_usd)
         return outcome
+
+    def _note_a_bug(self, request: Request, error: Exception) -> None:
+        """Of ours or of a library's: what is sent may be paid for, so it is recorded, and too many stop the run."""
+        said = one_line(f"{type(error).__name__}: {error}")
+        self.ledger.event(request.key, "bug", said)
+        self.spent.failed += 1
+        self._failed_in_a_row += 1
+        if (n := self._failed_in_a_row) >= self.policy.give_up_after:
+            self.stopped = self.stopped or CannotGoOn(
+                f"{n} requests in a row to {self.route.endpoint} broke on a bug, the last on {said}. Please report it."
+                f" {NOTHING_LOST}"
+            )
+            raise self.stopped from error
+
+    def _check_going(self) -> None:
+        if self.stopped is not None:
+            raise self.stopped
 
     async def _send(self, body: dict[str, Any]) -> Reply:
         assert self._transport is not None

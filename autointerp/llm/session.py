@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
 from autointerp.errors import UserError
 from autointerp.llm.batch import Imported, Part, export_requests, import_replies
-from autointerp.llm.budget import Budget
+from autointerp.llm.budget import Budget, BudgetSpent
 from autointerp.llm.client import LLM
 from autointerp.llm.cost import Estimate, estimate
 from autointerp.llm.gate import Gate
@@ -30,6 +31,8 @@ class Session:
     works : see ``LLM``
     deferred : send nothing; what the ledger lacks is put into ``wanted``
     wanted : key -> request; give the same dict to the sessions of all stages
+    asks_again : see ``LLM``
+    stopped : of the stage before, where its budget ended all sending
     """
 
     def __init__(
@@ -47,12 +50,16 @@ class Session:
         works: Mapping[str, bool] | None = None,
         deferred: bool = False,
         wanted: dict[str, Request] | None = None,
+        asks_again: bool = False,
+        stopped: BudgetSpent | None = None,
     ):
         self._roles, self._ledger_path = dict(roles), ledger_path
         self._base_url, self._endpoint_name, self._concurrency = base_url, endpoint_name, concurrency
         self._budget_usd, self._budget_tokens = budget_usd, budget_tokens
         self._price, self._allow_unpriced, self._works = price, allow_unpriced, works
-        self._deferred = deferred
+        self._deferred, self._asks_again = deferred, asks_again
+        self._stopped = stopped
+        self._budget: Budget | None = None
         self._ledger: Ledger | None = None
         self.wanted: dict[str, Request] = {} if wanted is None else wanted
         self.models: dict[str, LLM] = {}
@@ -61,6 +68,11 @@ class Session:
     def workers(self) -> int:
         """How many jobs at a time keep every slot busy."""
         return self._concurrency if self._roles else 1
+
+    @property
+    def stopped(self) -> BudgetSpent | None:
+        """Why the budget ended all sending, if it did."""
+        return self._stopped if self._budget is None else self._budget.stopped
 
     def check(self) -> list[str]:
         """Raise the UserError that the first request would raise; returns the models whose price is unknown.
@@ -90,23 +102,29 @@ class Session:
             self._ledger = Ledger(self._ledger_path)
             gate, budget = Gate(self._concurrency), None
             if self._budget_usd is not None or self._budget_tokens is not None:
-                budget = Budget(self._ledger, self._budget_usd, self._budget_tokens)
+                budget = self._budget = Budget(
+                    self._ledger, self._budget_usd, self._budget_tokens, self._stopped
+                )
             by_name: dict[str, LLM] = {}
             for role, name in self._roles.items():
                 if name not in by_name:
                     by_name[name] = LLM(
                         name, self._ledger, base_url=self._base_url, endpoint_name=self._endpoint_name, gate=gate,
                         budget=budget, price=self._price_of(name), works=self._works, deferred=self._deferred,
-                        wanted=self.wanted,
+                        wanted=self.wanted, asks_again=self._asks_again,
                     )  # fmt: skip
                 self.models[role] = by_name[name]
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        for llm in self._distinct():
-            await llm.close()
-        if self._ledger is not None:
-            self._ledger.close()
+    async def __aexit__(self, _kind: object, raised: BaseException | None, _trace: object) -> None:
+        try:
+            if isinstance(raised, UserError):  # an orderly stop: what is on its way is paid for
+                await asyncio.gather(*(llm.finish(raised) for llm in self._distinct()))
+        finally:
+            for llm in self._distinct():
+                await llm.close()
+            if self._ledger is not None:
+                self._ledger.close()
 
     def estimate(self) -> Estimate:
         """What the wanted requests would cost, for --dry-run."""

@@ -15,7 +15,7 @@ from autointerp.llm.batch import Imported
 from autointerp.llm.client import LLM
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
-from autointerp.llm.request import Deferred, Reply
+from autointerp.llm.request import Deferred, Reply, Request
 from autointerp.llm.session import Session
 from autointerp.schema import Failure
 from tests import scripted_server as scripted
@@ -282,3 +282,14 @@ def _form():
 def test_the_counts_are_told():
     told = str(Imported(2, 1, 0, 1, {"truncated": 3}))
     assert told == "2 of 7 lines are new answers, 3 truncated, 1 answered before, 1 not readable"
+
+
+def test_files_of_an_earlier_export_do_not_stay(tmp_path):
+    path, kept = tmp_path / "requests.jsonl", tmp_path / "requests-3.jsonl"
+    asked = {str(n): Request(({"role": "user", "content": "hi"},), f"m{n}", "e") for n in range(2)}
+    kept.write_text("of somebody else\n")
+    assert len(batch.export_requests(asked, path, lambda request: {})) == 2
+    batch.export_requests({"0": asked["0"]}, path, lambda request: {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["requests-3.jsonl", "requests.jsonl"]
+    assert batch.export_requests({}, path, lambda request: {}) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["requests-3.jsonl"]

@@ -283,3 +283,13 @@ def _no_waiting(sleep):
         await sleep(delay if delay == 3600 else 0)
 
     return quick
+
+
+def test_only_the_budget_that_is_too_small_is_to_be_raised(ledger):
+    with ScriptedServer(honest("x" * 50)) as server:
+        ended, _ = _ask_all(ledger, server.url, usd=100.0, tokens=2000)
+        stopped = next(one for one in ended if isinstance(one, BudgetSpent))
+    assert stopped.too_small == ("--budget-tokens",)
+    assert f"{stopped.tokens_left:,} tokens left" in str(stopped)
+    assert "Raise --budget-tokens to go on." in str(stopped)
+    assert "same command" not in str(stopped)  # it would stop again

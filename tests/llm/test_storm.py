@@ -10,10 +10,14 @@ from collections import Counter
 import pytest
 from pydantic import BaseModel
 
+from autointerp.errors import CannotGoOn
+from autointerp.llm import providers
 from autointerp.llm.budget import Budget, BudgetSpent
 from autointerp.llm.client import Answered
 from autointerp.llm.ledger import Ledger
+from autointerp.llm.loop import run_async
 from autointerp.llm.policy import Policy
+from autointerp.llm.session import Session
 from autointerp.schema import Failure
 from tests import scripted_server as scripted
 from tests.scripted_server import say
@@ -134,3 +138,45 @@ def test_kinds_of_a_storm_survive_in_the_ledger(openai_bench, tmp_path):
     openai_bench.ledger.close()
     with Ledger(tmp_path / "ledger.sqlite") as openai_bench.ledger:
         assert openai_bench.kinds == told
+
+
+@pytest.mark.parametrize("limits", [{}, {"budget_tokens": 10**6}])
+def test_a_run_that_stops_keeps_the_answers_that_are_on_their_way(tmp_path, limits):
+    def reply(body, n):
+        return scripted.out_of_quota() if n == 3 else say("paid for", delay_s=0.3)
+
+    async def work(url):
+        options = {"base_url": url, "concurrency": 6, **limits}
+        async with Session({"label": "m"}, tmp_path / "l.sqlite", **options) as session:
+            llm = session.models["label"]
+            await asyncio.gather(*(llm.ask(llm.request(f"question {n}")) for n in range(20)))
+
+    with scripted.ScriptedServer(reply) as server:
+        with pytest.raises(CannotGoOn, match="quota"):
+            run_async(work(server.url))
+        assert len(server.requests) == 6
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert len(ledger) == 5
+        assert ledger.spending().unknown_usd == 0
+
+
+def test_replies_that_break_us_are_recorded_and_too_many_stop_the_run(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("planted sk-never-to-be-seen-0123456789")
+
+    async def work(url):
+        async with Session({"label": "m"}, tmp_path / "l.sqlite", base_url=url, concurrency=2) as session:
+            llm = session.models["label"]
+            asks = (llm.ask(llm.request(f"question {n}")) for n in range(100))
+            return await asyncio.gather(*asks, return_exceptions=True)
+
+    monkeypatch.setattr(providers, "_reply", broken)
+    with scripted.ScriptedServer("paid for") as server:
+        ended = run_async(work(server.url))
+        assert len(server.requests) <= Policy().give_up_after + 1
+    assert isinstance(ended[0], ZeroDivisionError)
+    assert isinstance(ended[-1], CannotGoOn) and "please report" in str(ended[-1]).lower()
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        events = ledger.events()
+        assert {kind for _, kind, _ in events} == {"bug"} and len(events) == len(server.requests)
+        assert not any("sk-never" in message for _, _, message in events)

@@ -14,7 +14,7 @@ from autointerp.llm.ledger import Ledger
 from tests.run.biologist import biologist
 from tests.run.conftest import command, tables
 from tests.run.small_cells import BROUGHT
-from tests.scripted_server import ScriptedServer, with_usage
+from tests.scripted_server import ScriptedServer, empty, with_usage
 
 NAMED = ("--endpoint-name", "scripted", "--allow-unpriced")
 PRICED = ("--price-in", 1.0, "--price-out", 2.0)
@@ -118,6 +118,16 @@ def test_a_dry_run_counts_and_asks_nothing(cells, server, tmp_path):
     assert len(server.requests) == int(counted[1])
 
 
+def test_a_dry_run_counts_what_failed_before(cells, server, tmp_path):
+    server.reply = lambda body, n: empty()
+    options = ("--model", "openai/x", *NAMED, "--base-url", server.url, "--out", tmp_path / "run")
+    assert command("run", "--data", cells, *BROUGHT, *options).code == 0
+    assert "Now: 7 requests" in command("label", tmp_path / "run", "--dry-run").out
+    before = len(server.requests)
+    command("label", tmp_path / "run")
+    assert len(server.requests) == before + 7
+
+
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(cells, server, live, tmp_path):
     directory = tmp_path / "run"
     server.reply = lambda body, n: with_usage(biologist(body), prompt_tokens=3000, completion_tokens=100)
@@ -152,3 +162,45 @@ def test_a_budget_or_price_that_cannot_be_meant_is_refused(cells, server, tmp_pa
     assert ended.code == 2
     assert len(ended.lines) == 1
     assert server.requests == []
+
+
+@pytest.mark.parametrize("response", [{"status_code": "200", "body": {}}, {"status_code": "5xx"}, [1], "no"])
+def test_a_line_of_another_shape_is_a_failed_line(cells, tmp_path, response):
+    start(cells, tmp_path / "run")
+    requests = export(tmp_path / "run", tmp_path / "requests.jsonl")
+    line = {"custom_id": requests[0]["custom_id"], "response": response}
+    (tmp_path / "replies.jsonl").write_text(json.dumps(line))
+    ended = command("batch", "import", tmp_path / "run", tmp_path / "replies.jsonl")
+    assert ended.code == 0, ended.err
+    assert "0 of 1 lines are new answers, 1 server" in ended.out
+
+
+def test_an_answer_above_its_reserve_stops_the_stages_that_follow(cells, server, tmp_path):
+    directory = tmp_path / "run"
+    server.reply = lambda body, n: with_usage(biologist(body), prompt_tokens=10**7, completion_tokens=5)
+    options = ("--model", "openai/x", *NAMED, *PRICED, "--base-url", server.url, "--out", directory)
+    ended = command("run", "--data", cells, *BROUGHT, *options, "--budget-usd", 1000)
+    assert ended.code == 3
+    assert len(server.requests) == 7  # the labels, all on their way at once
+    (told,) = ended.saying("Stopped by the budget")
+    assert "an answer cost $10.0000" in told
+    assert ended.saying("Go on with: ") == [f"Go on with: autointerp report {directory}"]
+    assert ended.saying("Stopped at score: 0 of ")
+    spent = json.loads((directory / "run.json").read_text())["spent"]
+    assert spent["answers"] == 7 and spent["cost_usd"] > 70
+
+
+@pytest.mark.parametrize("hidden", ["http://me:sesame@127.0.0.1:9/v1", "http://127.0.0.1:9/v1?key=sesame"])
+def test_a_base_url_with_credentials_is_refused_and_not_repeated(cells, tmp_path, hidden):
+    ended = command("run", "--data", cells, "--model", "x", "--base-url", hidden, "--out", tmp_path / "run")
+    assert (ended.code, len(ended.lines)) == (2, 1)
+    assert "OPENAI_API_KEY" in ended.err and "sesame" not in ended.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_server_elsewhere_has_a_price_or_is_refused(cells, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none-0123456789")
+    options = ("run", "--data", cells, *BROUGHT, "--model", "x", "--base-url", "https://gateway.example/v1")
+    ended = command(*options, "--dry-run", "--out", tmp_path / "no")
+    assert ended.code == 2 and "--price-in" in ended.err and "--allow-unpriced" in ended.err
+    assert command(*options, *PRICED, "--dry-run", "--out", tmp_path / "yes").code == 0
