@@ -238,9 +238,8 @@ class Run:
                 self.prepared.warnings += session.ignored()
         finally:
             self._note_spent()
-        self._budget_stopped = (
-            session.stopped
-        )  # an answer that cost too much also stops the stages after its own
+        # An answer that cost too much also stops the stages after its own.
+        self._budget_stopped = session.stopped
         if self._budget_stopped is not None:
             self.prepared.warnings.append(f"Nothing more is sent: {self._budget_stopped}")
         return made
@@ -272,9 +271,7 @@ class Run:
                     broke(job, Failure("bug", bugs[-1]))
                 done += 1
                 self.progress(stage, done, len(jobs), session.spent())
-                await asyncio.sleep(
-                    0
-                )  # else jobs that wait for nothing keep an interrupt from coming through
+                await asyncio.sleep(0)  # so that an interrupt comes through where no job waits
 
         try:
             async with asyncio.TaskGroup() as group:
