@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -129,7 +130,10 @@ class Prepared:
         folder = self.cache / f"dictionary-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         figures = folder.with_suffix(".quality.json")
         if (folder / "config.json").exists() and figures.exists():
-            return sae.load(folder), json.loads(figures.read_text())
+            try:
+                return sae.load(folder), json.loads(figures.read_text(encoding="utf-8"))
+            except ValueError as error:
+                self._forget(folder, error)
         with self.timed("fit dictionary"):
             try:
                 fitted = sae.fit(embeddings, wanted, rows=explain, progress=self._fit_progress)
@@ -182,14 +186,19 @@ class Prepared:
             [self.fingerprint, self._embedding_spec(), self.split.hash, dictionary.fingerprint()]
         )
         folder = self.cache / f"activations-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
-        if not (folder / "meta.json").exists():
-            with self.timed("encode"):
-                sae.encode_to_disk(
-                    dictionary,
-                    corpus.embeddings,
-                    folder,
-                    progress=lambda done, total: self.progress("encode", done, total, ""),
-                )
+        if (folder / "meta.json").exists():
+            try:
+                with self.timed("open activations"):
+                    return Activations.open(folder)
+            except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+                self._forget(folder, error)
+        with self.timed("encode"):
+            sae.encode_to_disk(
+                dictionary,
+                corpus.embeddings,
+                folder,
+                progress=lambda done, total: self.progress("encode", done, total, ""),
+            )
         with self.timed("open activations"):
             return Activations.open(folder)
 
@@ -311,6 +320,11 @@ class Prepared:
                 f"The dictionary {folder} was made for d = {dictionary.config.d}, but the embedding has d = {d}."
             )
         return dictionary
+
+    def _forget(self, folder: Path, error: Exception) -> None:
+        """What cannot be read of the cache is made again."""
+        self.warnings.append(f"{folder} could not be read and is made again ({error}).")
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _fit_progress(self, step: int, steps: int, fvu: float, l0: float, dead_share: float) -> None:
         note = f"FVU {fvu:.3f}, L0 {l0:.1f}, dead {dead_share:.1%}"

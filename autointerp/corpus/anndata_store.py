@@ -25,7 +25,7 @@ class AnnDataParts:
     obs: pd.DataFrame
     var: pd.DataFrame
     raw_var: pd.DataFrame | None
-    obsm_keys: tuple[str, ...]
+    obsm_keys: tuple[str, ...]  # without awkward arrays (immune receptors), which are no embedding
     layer_keys: tuple[str, ...]
     matrix: Callable[[str], Any]  # 'X', 'raw', or a layer's name
     obsm: Callable[[str], Any]
@@ -97,14 +97,15 @@ def _parts_of(store: Any, backed: bool | None, fingerprint: Callable[[], str]) -
             return _readable_by_rows(sparse_dataset(element))
         return element if on_disk else read_elem(element)
 
+    obsm: Any = store.get("obsm", {})
     return AnnDataParts(
         obs=read_elem(store["obs"]),
         var=read_elem(store["var"]),
         raw_var=read_elem(store["raw/var"]) if "raw" in store and "var" in store["raw"] else None,
-        obsm_keys=tuple(store["obsm"].keys()) if "obsm" in store else (),
+        obsm_keys=tuple(k for k in obsm if obsm[k].attrs.get("encoding-type") != "awkward-array"),
         layer_keys=tuple(store["layers"].keys()) if "layers" in store else (),
         matrix=matrix,
-        obsm=lambda key: read_elem(store["obsm"][key]),
+        obsm=lambda key: read_elem(obsm[key]),
         fingerprint=fingerprint,
     )
 
@@ -117,12 +118,15 @@ def from_anndata(adata: Any) -> AnnDataParts:
             adata.X if name == "X" else adata.raw.X if name == "raw" else adata.layers[name]
         )
 
+    obsm_keys = tuple(key for key, value in adata.obsm.items() if not _is_ragged(value))
+
     def fingerprint() -> str:
         digest = hashlib.sha256()
         for names in (adata.obs_names, adata.var_names):
             digest.update("\n".join(map(str, names)).encode())
         matrices = [adata.X, None if adata.raw is None else adata.raw.X]
-        matrices += [slot[key] for slot in (adata.layers, adata.obsm) for key in sorted(slot.keys())]
+        matrices += [adata.layers[key] for key in sorted(adata.layers.keys())]
+        matrices += [adata.obsm[key] for key in sorted(obsm_keys)]
         for array in matrices:
             digest.update(b"|")
             if array is not None:
@@ -135,12 +139,16 @@ def from_anndata(adata: Any) -> AnnDataParts:
         obs=adata.obs,
         var=adata.var,
         raw_var=adata.raw.var if adata.raw is not None else None,
-        obsm_keys=tuple(adata.obsm.keys()),
+        obsm_keys=obsm_keys,
         layer_keys=tuple(adata.layers.keys()),
         matrix=matrix,
         obsm=lambda key: adata.obsm[key],
         fingerprint=fingerprint,
     )
+
+
+def _is_ragged(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "awkward"
 
 
 def _readable_by_rows(matrix: Any) -> Any:

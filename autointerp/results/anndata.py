@@ -43,7 +43,7 @@ def latents_anndata(
     obs
         (n, …) what is known of the items
     obsm
-        name → (n, …) arrays
+        name → (n, …) arrays, dense or sparse, or DataFrames
     latents
         indexed by latent, any of the m in any order, each once; a ``title`` column and whatever else is
         known. Latents that it leaves out stay in ``var`` with missing values
@@ -75,7 +75,7 @@ def latents_anndata(
         X=sparse.csr_matrix(activations_csr, dtype=np.float32),
         obs=obs.copy(),
         var=var,
-        obsm={key: np.asarray(value) for key, value in obsm.items()},
+        obsm={key: value if _is_kept(value) else np.asarray(value) for key, value in obsm.items()},
         uns=dict(uns),
     )
 
@@ -98,11 +98,17 @@ def write_latents(adata: AnnData, path: Path) -> None:
     import h5py
 
     record: list[str] = []
+    taken: set[str] = set()
     clean = anndata.AnnData(
         X=adata.X,
         obs=_plain_frame(adata.obs, "obs", record),
         var=_plain_frame(adata.var, "var", record),
-        obsm={_plain_key(k, "obsm", set(), record): v for k, v in adata.obsm.items()},
+        obsm={
+            (name := _plain_key(key, "obsm", taken, record)): _plain_frame(value, f"obsm[{name!r}]", record)
+            if isinstance(value, pd.DataFrame)
+            else value
+            for key, value in adata.obsm.items()
+        },
         uns=_plain_mapping(adata.uns, "uns", record),
     )
     clean.uns[RECORD] = np.array(record, dtype=object) if record else np.empty(0, dtype="U1")
@@ -111,6 +117,11 @@ def write_latents(adata: AnnData, path: Path) -> None:
         anndata.io.write_elem(file, "/", clean, dataset_kwargs={"compression": "gzip"})
     with whole_file(Path(path)) as part:
         part.write_bytes(image.getbuffer())
+
+
+def _is_kept(value: Any) -> bool:
+    """Is this in obsm as it is? numpy would wrap a sparse matrix whole into one object."""
+    return sparse.issparse(value) or isinstance(value, pd.DataFrame)
 
 
 def _plain_frame(frame: pd.DataFrame, where: str, record: list[str]) -> pd.DataFrame:

@@ -137,6 +137,8 @@ def value_codes(obs: pd.DataFrame) -> dict[str, tuple[np.ndarray, list[str], np.
     found: dict[str, tuple[np.ndarray, list[str], np.ndarray]] = {}
     for column in obs.columns:
         values = obs[column]
+        if values.dtype == object:  # of any type, lists among them, which cannot be counted
+            values = values.map(str).where(values.notna())
         if values.dtype.kind == "f" or not 2 <= values.nunique() <= MAX_VALUES or len(found) == MAX_COLUMNS:
             continue
         codes, names = pd.factorize(values.astype(str).where(values.notna()), sort=True)

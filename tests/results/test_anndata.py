@@ -159,3 +159,22 @@ def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "latents.h5ad").mkdir()
     with pytest.raises(IsADirectoryError):
         write_latents(small(), tmp_path / "latents.h5ad")
+
+
+def test_obsm_may_be_sparse_or_a_frame(tmp_path: Path) -> None:
+    codes = sparse.csr_matrix(np.eye(4, dtype=np.float32))
+    obs = pd.DataFrame(index=list("abcd"))
+    values = np.arange(8.0).reshape(4, 2)
+    obsm = {
+        "sparse": sparse.csr_matrix(values),
+        "frame": pd.DataFrame({"x": values[:, 0], "odd": [1, "a", None, 2.5]}, index=obs.index),
+        "a/b": values,
+        "a∕b": values + 1,
+    }
+    latents = pd.DataFrame({"title": ["B cells"]}, index=[0])
+    back = read_back(latents_anndata(codes, obs, obsm, latents, {}), tmp_path)
+    np.testing.assert_array_equal(back.obsm["sparse"].toarray(), values)
+    assert list(back.obsm["frame"]["x"]) == list(values[:, 0])
+    assert back.obsm["frame"]["odd"].iloc[1] == "a" and pd.isna(back.obsm["frame"]["odd"].iloc[2])
+    np.testing.assert_array_equal(back.obsm["a∕b"], values)
+    np.testing.assert_array_equal(back.obsm["a∕b_"], values + 1)

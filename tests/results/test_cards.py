@@ -311,3 +311,10 @@ def test_the_table_of_latents_shows_the_first_explainer(made):
     whole = latents_table(run.labels_table, run.scores)
     assert len(whole) == 8
     assert whole.auroc_random.notna().tolist() == [True] * 6 + [False] * 2
+
+
+def test_columns_of_lists_and_mixed_types_are_broken_down_as_text() -> None:
+    obs = pd.DataFrame({"lists": [[1, 2], [3], None, [3]], "mixed": [1, "a", None, 1.5], "few": [1, 1, 1, 1]})
+    codes = value_codes(obs)
+    assert codes["lists"][1] == ["[1, 2]", "[3]"] and codes["lists"][0].tolist() == [0, 1, -1, 1]
+    assert codes["mixed"][1] == ["1", "1.5", "a"] and "few" not in codes

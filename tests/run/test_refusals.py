@@ -206,6 +206,13 @@ def test_a_directory_whose_record_is_damaged(cells, tmp_path, record):
 def test_a_run_directory_that_is_a_file_or_none(cells, tmp_path):
     (tmp_path / "file").write_text("")
     refused("run", "--data", cells, *BROUGHT, "--out", tmp_path / "file", saying=("is a file", "--out"))
+    refused(
+        "run", "--data", cells, *BROUGHT, "--out", tmp_path / "file" / "run", saying=("is a file", "--out")
+    )
+    refused("run", "--config", tmp_path, saying=("No such file", "--config"))
+    (tmp_path / "odd" / "run.json").mkdir(parents=True)
+    refused("run", "--data", cells, *BROUGHT, "--out", tmp_path / "odd", saying=("not the record of a run",))
+    refused("report", tmp_path / "odd", saying=("not the record of a run",))
     for stage in ("encode", "label", "score", "report"):
         refused(stage, tmp_path / "nothing", saying=("not a run directory", "autointerp fit"))
         refused(stage, saying=("RUN", "--help"))

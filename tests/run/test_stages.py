@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +81,49 @@ def test_the_cache_can_be_deleted(fitted, tmp_path):
     shutil.rmtree(copy / "cache")
     assert command("report", copy).code == 0
     assert tables(copy) == tables(directory)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "weights.safetensors", "*.quality.json", "meta.json", "values.npy"]
+)
+def test_a_damaged_cache_is_made_again(fitted, tmp_path, name):
+    directory, _ = fitted
+    copy = shutil.copytree(directory, tmp_path / "copy")
+    (damaged,) = (copy / "cache").rglob(name)
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    ended = command("label", copy)
+    assert ended.code == 0 and "could not be read and is made again" in ended.err
+    assert tables(copy) == tables(directory)
+    assert "made again" not in command("label", copy).err
+
+
+def test_what_is_brought_is_found_from_another_folder(fitted, cells, tmp_path, monkeypatch):
+    directory, _ = fitted
+    (brought,) = [p for p in (directory / "cache").glob("dictionary-*") if p.is_dir()]
+    shutil.copytree(brought, tmp_path / "mine")
+    np.save(tmp_path / "e.npy", ad.read_h5ad(cells).obsm["X_emb"])
+    (tmp_path / "l.csv").write_text("latent,title,key_features\n0,mine,G1+\n")
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", cells, "--embedding", "e.npy", "--dictionary", "mine", "--explainer", "file:l.csv")
+    assert command("run", *options, "--out", "run").code == 0
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    before = tables(tmp_path / "run")
+    assert command("report", "../run").code == 0
+    assert tables(tmp_path / "run") == before
+    assert command("label", "../run", "--explainer", "file:../l.csv").code == 0
+    (tmp_path / "away").mkdir()
+    for name in ("mine", "e.npy", "l.csv"):
+        shutil.move(tmp_path / name, tmp_path / "away" / name)
+    monkeypatch.chdir(tmp_path / "away")
+    assert command("run", *options, "--out", "run").code == 0
+    assert tables(tmp_path / "away" / "run") == before
+
+
+def test_other_options_in_the_same_directory_are_told(cells, tmp_path):
+    for seed, n in ((0, 0), (1, 1), (1, 0)):
+        ended = command("fit", "--data", cells, *BROUGHT, "--seed", seed, "--out", tmp_path / "run")
+        assert (ended.code, len(ended.saying("warning: " + str(tmp_path / "run")))) == (0, n)
 
 
 def test_another_seed_gives_other_trials(cells, tmp_path):
