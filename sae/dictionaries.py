@@ -23,6 +23,8 @@ class SparseCodes(NamedTuple):
 
     indices : (b, k) int64, distinct within a row
     values : (b, k) float32 ≥ 0, strongest first; zeros fill up where fewer than k latents are active
+
+    Where the number of active latents varies (`varying`), the width is the largest of these b items, not k.
     """
 
     indices: np.ndarray
@@ -43,7 +45,7 @@ class Dictionary(Protocol):
         """(m, d) float32, unit rows: the direction of each latent, in preprocessed space."""
 
     def encode(self, x: np.ndarray) -> SparseCodes:
-        """(b, d) → codes of at most k active latents an item."""
+        """(b, d) → codes of at most k active latents an item, or of k on average (`varying`)."""
 
     def decode(self, codes: SparseCodes) -> np.ndarray:
         """Codes → (b, d) float32 in the space of the embedding."""
@@ -92,6 +94,11 @@ class TopK(nn.Module):
         self.encoder_bias = nn.Parameter(torch.zeros(config.m))
         self.decoder = nn.Parameter(rows)
         self.bias = nn.Parameter(torch.zeros(config.d) if bias is None else bias.clone())
+
+    @property
+    def w_enc(self) -> Tensor:
+        """(m, d), the encoder's rows."""
+        return self.encoder
 
     @property
     def w_dec(self) -> np.ndarray:
@@ -156,20 +163,29 @@ class TopK(nn.Module):
         with torch.no_grad():
             pre = self._pre(x)  # (b, m)
             indices = pre.topk(self.config.k).indices  # (b, k)
-        values = kernels.pick(pre, indices, centered, self.encoder, self.encoder_bias).relu()
+        values = kernels.pick(pre, indices, centered, self.w_enc, self.encoder_bias).relu()
         error = x - self._decode(indices, values)  # (b, d)
         variance = (x - x.mean(0)).square().sum().clamp_min(1e-12)
         total = error.square().sum() / variance
-        aux_k = min(self.config.aux_k or 0, int(dead.sum()))
-        if aux_k and self.config.aux_coef:
-            with torch.no_grad():
-                candidates = dead.nonzero()[:, 0]
-                aux = candidates[pre[:, candidates].topk(aux_k).indices]  # (b, aux_k)
-                left = error.detach()
-            a = kernels.pick(pre, aux, centered, self.encoder, self.encoder_bias).relu()
-            missed = (left - kernels.decode(aux, a, self.decoder)).square().sum()
-            total = total + self.config.aux_coef * missed / left.square().sum().clamp_min(1e-12)
+        total = total + self._auxk(x, pre, error, dead)
         return Loss(total, indices, values.detach())
+
+    def _auxk(self, x: Scaled, pre: Tensor, error: Tensor, dead: Tensor) -> Tensor:
+        """aux_coef times the share of the error (b, d) that dead latents miss; pre (b, m) has no gradient."""
+        aux_k = min(self.config.aux_k or 0, int(dead.sum()))
+        if not (aux_k and self.config.aux_coef):
+            return error.new_zeros(())
+        with torch.no_grad():
+            candidates = dead.nonzero()[:, 0]
+            aux = candidates[pre[:, candidates].topk(aux_k).indices]  # (b, aux_k)
+            left = error.detach()
+        a = kernels.pick(pre, aux, x - self.bias, self.w_enc, self.encoder_bias).relu()
+        missed = (left - kernels.decode(aux, a, self.decoder)).square().sum()
+        return self.config.aux_coef * missed / left.square().sum().clamp_min(1e-12)
+
+    def off_target(self, l0: float) -> float:
+        """How far a mean L0 is from what the kind allows, 0 where it may be kept; a TopK always may."""
+        return 0.0
 
     @torch.no_grad()
     def project_gradient(self) -> None:
@@ -184,7 +200,7 @@ class TopK(nn.Module):
         self.decoder.div_(self.decoder.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
     def _pre(self, x: Scaled) -> Tensor:
-        return torch.addmm(self.encoder_bias, x - self.bias, self.encoder.T)  # (b, d) @ (d, m) -> (b, m)
+        return torch.addmm(self.encoder_bias, x - self.bias, self.w_enc.T)  # (b, d) @ (d, m) -> (b, m)
 
     def _decode(self, indices: Tensor, values: Tensor) -> Tensor:
         return kernels.decode(indices, values, self.decoder) + self.bias  # (b, k), (m, d) -> (b, d)

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from .baselines import ICA, NMF, PCA, Neurons, Twins
+from .batch_topk import BatchTopK, MatryoshkaBatchTopK
 from .dictionaries import TopK
+from .jumprelu import JumpReLU
+from .relu import ReLU, TiedReLU
 
 BASELINES: dict[str, type[Twins]] = {"pca": PCA, "ica": ICA, "nmf": NMF, "neurons": Neurons}
-KINDS: dict[str, type[TopK]] = {"topk": TopK, "random": TopK, **BASELINES}
+KINDS: dict[str, type[TopK]] = {
+    "topk": TopK,
+    "batchtopk": BatchTopK,
+    "matryoshka": MatryoshkaBatchTopK,
+    "relu": ReLU,
+    "relu_tied": TiedReLU,
+    "jumprelu": JumpReLU,
+    "random": TopK,
+    **BASELINES,
+}
