@@ -47,8 +47,7 @@ def selectivity(codes: Any, concepts: Concepts) -> Table:
     reason = np.full((c, m), "", dtype=object)
     reason[:] = np.array([one_class(mask, "given") for mask in inside], dtype=object)[:, None]
     reason[:, dead] = "the latent is dead"
-    if c == 1:
-        reason[reason == ""] = "maximum needs another concept"
+    reason[(reason == "") & np.isnan(maximum)] = "maximum needs another concept"
     return {
         "concept": np.repeat(names, m),
         "latent": np.tile(np.arange(m), c),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .inputs import Table, sparse
+from .inputs import Table, known, sparse
 
 
 def variance_explained(codes: Any, covariates: Mapping[str, Sequence[Any] | np.ndarray]) -> Table:
@@ -46,10 +46,10 @@ def _column(name: str, values: Sequence[Any] | np.ndarray, n: int) -> np.ndarray
 def _one(name: str, matrix: Any, column: np.ndarray) -> Table:
     number = column.dtype.kind in "fiu"
     if number:
-        known = np.isfinite(column)
+        present = np.isfinite(column)
     else:
-        known = np.array([value is not None and value == value for value in column], dtype=bool)
-    part, column = matrix[known.nonzero()[0]], column[known]
+        present = known(column)
+    part, column = matrix[present.nonzero()[0]], column[present]
     n, m = part.shape
     share, freedom = np.full(m, np.nan), 0
     reason = np.full(m, "", dtype=object)

@@ -50,14 +50,20 @@ def from_codes(codes: SparseCodes, m: int) -> csr_array:
 
 
 def one_hot(labels: Sequence[Any] | np.ndarray) -> dict[str, np.ndarray]:
-    """One concept per category of ``labels`` (n,), by name; None and NaN belong to no category.
+    """One concept per category of ``labels`` (n,), by name; a missing label belongs to none.
 
     An item without a label counts as *not c* for every c: leave such rows out where that is wrong.
     """
     values = np.asarray(labels, dtype=object)
-    known = np.array([value is not None and value == value for value in values], dtype=bool)
+    present = known(values)
     names = np.array([str(value) for value in values])
-    return {str(name): known & (names == name) for name in np.unique(names[known])}
+    return {str(name): present & (names == name) for name in np.unique(names[present])}
+
+
+def known(values: np.ndarray) -> np.ndarray:
+    """Which of these objects (n,) are there: not None, NaN, NaT or pandas.NA."""
+    same = (value is not None and value == value for value in values)  # pandas.NA == pandas.NA is no bool
+    return np.array([isinstance(said, bool | np.bool_) and bool(said) for said in same], dtype=bool)
 
 
 def masks(concepts: Concepts, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -164,6 +164,10 @@ def test_one_concept_alone_has_no_maximum():
     found = selectivity(codes, {"a": types == "a"})
     assert np.isnan(found["maximum"]).all() and np.isfinite(found["average"][:-1]).all()
     assert found["reason"][0] == "maximum needs another concept"
+    found = selectivity(codes, {"a": types == "a", "none": np.zeros(300, bool)})
+    assert np.isnan(found["maximum"]).all() and (found["reason"] != "").all()
+    for values in (found["average"], found["maximum"]):
+        assert (found["reason"][np.isnan(values)] != "").all()
 
 
 def test_inputs_are_refused_by_name():
@@ -173,7 +177,7 @@ def test_inputs_are_refused_by_name():
         sparse(csr_matrix([[np.nan, 0]]))
     with pytest.raises(ValueError, match="concept 'a' must be bool"):
         selectivity(csr_matrix((3, 2)), {"a": np.array([1, 0, 1])})
-    assert {name: mask.sum() for name, mask in one_hot(["x", None, "y", "x", np.nan]).items()} == {
+    assert {name: mask.sum() for name, mask in one_hot(["x", None, "y", "x", np.nan, pd.NA]).items()} == {
         "x": 2,
         "y": 1,
     }
