@@ -45,7 +45,13 @@ Category = Annotated[str | None, typer.Option(help="obs column for same_category
 Control = Annotated[str | None, typer.Option(help="COLUMN=VALUE of control rows")]
 ControlGroup = Annotated[str | None, typer.Option(help="obs column that cuts the control rows")]
 Backed = Annotated[bool | None, typer.Option(help="read the matrix from disk [default: above 2 GiB]")]
-Dictionary = Annotated[str | None, typer.Option(help="topk, or the folder of a saved dictionary")]
+Dictionary = Annotated[
+    str | None,
+    typer.Option(
+        help="topk, batchtopk, matryoshka, relu, relu_tied, jumprelu; to compare: pca, ica, nmf, neurons, random; "
+        "or the folder of a saved dictionary"
+    ),
+]
 Acts = Annotated[str | None, typer.Option("--activations", help="your own activations: obsm key or .npz")]
 Latents = Annotated[str | None, typer.Option(help="size of the dictionary, or auto")]
 K = Annotated[str | None, typer.Option("--k", help="most active latents per cell, or auto")]

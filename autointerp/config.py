@@ -15,6 +15,10 @@ from autointerp.errors import UserError, unknown_name
 
 SCORERS = ("detection", "signature")
 CONTROLS = ("shuffled", "ceiling")
+COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
+DICTIONARIES = (
+    "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", *COMPUTED, "random",
+)  # fmt: skip
 # What decides items, latents and splits; together with the data it names the run. The rest may change within a run.
 IDENTITY = (
     "embedding", "pca", "layer", "matrix", "gene_symbols", "group", "category", "control", "control_group",
@@ -42,7 +46,7 @@ class RunConfig(BaseModel):
     control: str | None = Field(None, description="COLUMN=VALUE of control rows, e.g. treatment=DMSO")
     control_group: str | None = Field(None, description="obs column that cuts the control rows")
     backed: bool | None = Field(None, description="read the matrix from disk; by default above 2 GiB")
-    dictionary: str = Field("topk", description="topk, or the folder of a saved dictionary")
+    dictionary: str = Field("topk", description=f"{', '.join(DICTIONARIES)}, or a saved dictionary's folder")
     activations: str | None = Field(
         None, description="your own activations: obsm key or .npz, in place of a dictionary"
     )
@@ -122,7 +126,7 @@ class RunConfig(BaseModel):
     @field_validator("dictionary")
     @classmethod
     def _folder_from_anywhere(cls, value: str) -> str:
-        return os.path.abspath(value) if value != "topk" and Path(value).is_dir() else value
+        return os.path.abspath(value) if value not in DICTIONARIES and Path(value).is_dir() else value
 
     @field_validator("explainer")
     @classmethod

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from autointerp.config import RunConfig
+from autointerp.config import COMPUTED, DICTIONARIES, RunConfig
 from autointerp.corpus.cells import CellCorpus
 from autointerp.errors import UserError
 from autointerp.evidence.activations import Activations, read_activations
@@ -117,13 +117,15 @@ class Prepared:
         explain = self.split.rows("explain")
         embeddings = self.corpus.embeddings
         n, d = embeddings.shape
-        if self.config.dictionary != "topk":
+        kind = self.config.dictionary
+        if kind not in DICTIONARIES:
             return self._brought(d), {}
         size = self._size(n, d)
         wanted = sae.DictionaryConfig(
-            d=d, m=size.m, k=size.k, scaling=self.config.scaling, seed=self.config.seed
+            d=d, m=size.m, k=size.k, kind=kind, scaling=self.config.scaling, seed=self.config.seed
         )
-        self.notes.append(f"Dictionary: {size.reason}")
+        rank = f"{kind}, k = {size.k} active per item; the embedding limits how many latents it has."
+        self.notes.append(f"Dictionary: {rank if kind in COMPUTED else size.reason}")
         said = json.dumps(
             [self.fingerprint, self._embedding_spec(), self.split.hash, wanted.to_dict(), self.config.threads]
         )
@@ -155,7 +157,7 @@ class Prepared:
         else:
             n = len(corpus)
             d = c.pca if c.embedding == "pca" else corpus.embeddings.shape[1]
-            if c.dictionary == "topk":
+            if c.dictionary in DICTIONARIES:
                 self._size(n, d)
             elif c.embedding != "pca":
                 self._brought(d)
@@ -309,7 +311,8 @@ class Prepared:
         folder = Path(self.config.dictionary)
         if not folder.is_dir():
             raise UserError(
-                f"No dictionary {folder}: pass --dictionary topk or the folder of a saved dictionary."
+                f"No dictionary {folder}: pass --dictionary with one of {', '.join(DICTIONARIES)}, "
+                "or the folder of a saved dictionary."
             )
         try:
             dictionary = sae.load(folder)
