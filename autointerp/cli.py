@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from autointerp.errors import EXIT_CODE, UserError
+from autointerp.results.atomic import disk_is_full
 
 if TYPE_CHECKING:
     from autointerp.config import RunConfig
@@ -31,7 +30,6 @@ BUDGET_EXIT_CODE = 3  # stopped by its budget: nothing is wrong, and something i
 STOPPED = "Stopped. Nothing that was answered is lost."
 # click's ClickException, or the one of its copy inside newer typers
 OPTION_ERROR: Any = typer.BadParameter.__mro__[2]
-DISK_FULL_BYTES = 8 * 2**20
 
 Data = Annotated[Path | None, typer.Option(help="AnnData file: .h5ad or .zarr")]
 Config = Annotated[Path | None, typer.Option(help="TOML file with these options; the command line wins")]
@@ -63,6 +61,10 @@ Explainers = Annotated[
 Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [default: no language model]")]
 Judge = Annotated[str | None, typer.Option(help="judging model, or signature [default: the labeling model]")]
 BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint")]
+JudgeUrl = Annotated[
+    str | None,
+    typer.Option("--judge-base-url", help="endpoint of the judge alone; 'provider' for its provider's own"),
+]
 EndpointName = Annotated[str | None, typer.Option(help="name of the endpoint in the ledger")]
 Unpriced = Annotated[bool | None, typer.Option("--allow-unpriced", help="go on where a price is unknown")]
 BudgetUsd = Annotated[float | None, typer.Option(help="dollars that all runs of this directory may spend")]
@@ -89,8 +91,8 @@ def run(
     control: Control = None, control_group: ControlGroup = None, backed: Backed = None,
     dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
     scaling: Scaling = None, explainer: Explainers = None, model: Model = None, judge: Judge = None,
-    base_url: BaseUrl = None, endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None,
-    scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
+    base_url: BaseUrl = None, judge_base_url: JudgeUrl = None, endpoint_name: EndpointName = None,
+    allow_unpriced: Unpriced = None, scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
     budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None, price_in: PriceIn = None,
     price_out: PriceOut = None, dry_run: DryRun = False,
@@ -133,7 +135,7 @@ def label(
 @app.command()
 def score(
     directory: Directory, scorers: Scorers = None, controls: Controls = None, judge: Judge = None,
-    base_url: BaseUrl = None, endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None,
+    judge_base_url: JudgeUrl = None, allow_unpriced: Unpriced = None,
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
     price_in: PriceIn = None, price_out: PriceOut = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
@@ -279,7 +281,7 @@ def _run(config: RunConfig, stage: str, *arguments: Any, deferred: bool = False)
     except PermissionError as error:
         raise UserError(f"Not allowed to read or write {error.filename}. Choose another --out.") from error
     except OSError as error:
-        if not _disk_is_full(error, made.directory if made else None):
+        if not disk_is_full(error, made.directory if made else None):
             raise
         raise UserError(
             f"No space left on the disk ({error}). Free some, and run the same command again."
@@ -369,19 +371,15 @@ def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
         raise UserError(
             f"{path} is not the record of a run. Remove it, or choose another directory."
         ) from error
+    if stored.get("data") == "adata" and not Path("adata").exists():
+        raise UserError(
+            f"{directory} was started from an AnnData in memory. Go on in Python: autointerp.start on the same data."
+        )
     if (directory / "labels.csv").exists():
         before = make_config({}, stored=stored).explainers
         added = options.get("explainer") or (("one_shot",) if options.get("model") else ())
         options["explainer"] = list(dict.fromkeys([*before, *added]))
     return make_config(options | {"out": directory}, stored=stored)
-
-
-def _disk_is_full(error: OSError, directory: Path | None = None) -> bool:
-    """Also where a library hides the number: numpy and HDF5 tell of a full disk in words only."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        return True
-    place = directory if directory is not None and directory.exists() else Path()
-    return error.errno is None and shutil.disk_usage(place).free < DISK_FULL_BYTES
 
 
 def _refused(message: str) -> int:

@@ -61,6 +61,9 @@ class RunConfig(BaseModel):
     )
     judge: str | None = Field(None, description="judging model, or signature (a rule, no model)")
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint of both models")
+    judge_base_url: str | None = Field(
+        None, description="endpoint of the judge alone; 'provider': its provider's own"
+    )
     endpoint_name: str | None = Field(
         None, description="name of the endpoint in the ledger, in place of its URL"
     )
@@ -108,7 +111,7 @@ class RunConfig(BaseModel):
         """Absolute where it exists, so that later stages find it from any folder."""
         return value.absolute() if value.exists() else value
 
-    @field_validator("base_url")
+    @field_validator("base_url", "judge_base_url")
     @classmethod
     def _without_credentials(cls, value: str | None) -> str | None:
         """The URL stands in run.json, where no secret may."""
@@ -156,9 +159,18 @@ class RunConfig(BaseModel):
         """As asked for; by default the labeling model, and without one the ``signature`` rule."""
         return self.judge or self.model or "signature"
 
-    def identity(self, data_fingerprint: str) -> str:
-        """8 hex digits of the data and of all that decides items, latents and splits."""
-        said = json.dumps([data_fingerprint, {name: _named(getattr(self, name)) for name in IDENTITY}])
+    @property
+    def own_urls(self) -> dict[str, str | None]:
+        """Role -> base URL, where it is not that of both models."""
+        if self.judge_base_url is None:
+            return {}
+        return {"judge": None if self.judge_base_url == "provider" else self.judge_base_url}
+
+    def identity(self, data_fingerprint: str, brought_fingerprint: str = "") -> str:
+        """8 hex digits of the data, of what is brought, and of all that decides items, latents and splits."""
+        said = json.dumps(
+            [data_fingerprint, brought_fingerprint, {name: _named(getattr(self, name)) for name in IDENTITY}]
+        )
         return hashlib.sha256(said.encode()).hexdigest()[:8]
 
     def to_json(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ async def judge_all(
         )
         for number, test in enumerate(tests)
     ]
-    if "signature" in config.scorers:
+    if "signature" in config.scorers and not session.deferred:
         judged += _signature_trials(
             prepared, config.seed, [one for name in explainers for one in labels.usable(name)]
         )
@@ -113,7 +113,7 @@ def _tests(
                 Test(judge, label, latent, name, "shuffled", replicate)
                 for replicate, latent, label in _shuffled(prepared, config.seed, usable, model is not None)
             ]
-    if "ceiling" in config.controls and develop:
+    if "ceiling" in config.controls and develop and not session.deferred:  # it asks nobody
         latents = np.array(sorted(develop))
         with prepared.timed("ceiling"), threadpool_limits(config.threads):
             ceiling = CeilingJudge(corpus, prepared.activations, prepared.contrast_rows, latents, develop)

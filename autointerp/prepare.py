@@ -79,6 +79,18 @@ class Prepared:
         with self.timed("fingerprint data"):
             return self.corpus.fingerprint()
 
+    @property
+    def brought_fingerprint(self) -> str:
+        """sha256 of a brought activations file or dictionary, '' where there is none; obsm is part of the data."""
+        source = self.config.activations
+        file = Path(source) if source is not None and source.endswith(".npz") else None
+        if self.config.dictionary != "topk" and self.config.activations is None:
+            file = Path(self.config.dictionary) / "weights.safetensors"
+        if file is None or not file.is_file():
+            return ""
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+
     @cached_property
     def split(self) -> Split:
         corpus = self.corpus

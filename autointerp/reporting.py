@@ -61,7 +61,7 @@ def report_payload(
         n_features=len(corpus.feature_names),
         splits={"explain": counts["explain"], "develop": counts["develop"], "test": counts["test"]},
         split_mode=split.mode,
-        split_note=SPLIT_NOTES[split.mode].format(noun=corpus.noun),
+        split_note=_split_note(config, split.mode, corpus.noun),
         model=(config.model or config.judge_name) if asked else "",
         judge=config.judge_name,
         seed=config.seed,
@@ -94,6 +94,13 @@ def report_payload(
     return ReportPayload(
         run=facts, summary=summary_rows(summary), latents=entries, umap=points[0] if points else None
     )
+
+
+def _split_note(config: RunConfig, mode: str, noun: str) -> str:
+    note = SPLIT_NOTES[mode].format(noun=noun)
+    if config.control is not None and config.control_group is None and mode != "item":
+        note += f" But controls ({config.control}) are split by {noun}: pass --control-group to hold out theirs too."
+    return note
 
 
 def _dictionary_words(prepared: Prepared) -> str:

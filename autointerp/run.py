@@ -32,7 +32,6 @@ from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
 from autointerp.llm.prices import given_price
 from autointerp.llm.request import Deferred, Request
-from autointerp.llm.route import route
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
@@ -76,7 +75,7 @@ class Run:
         if config.judge_name != "signature":
             self.roles["judge"] = config.judge_name
         self.prepared = Prepared(config, progress, data)
-        self.run_id = config.identity(self.prepared.fingerprint)
+        self.run_id = config.identity(self.prepared.fingerprint, self.prepared.brought_fingerprint)
         self.directory = config.out or Path("runs") / f"{config.data.stem}-{self.run_id}"
         self.prepared.cache = self.directory / "cache"
         self._check_directory()
@@ -224,7 +223,7 @@ class Run:
         c = self.config
         return Session(
             self.roles, self.directory / "ledger.sqlite",
-            base_url=c.base_url, endpoint_name=c.endpoint_name, concurrency=c.concurrency,
+            base_url=c.base_url, endpoint_name=c.endpoint_name, own_urls=c.own_urls, concurrency=c.concurrency,
             budget_usd=c.budget_usd, budget_tokens=c.budget_tokens, allow_unpriced=c.allow_unpriced,
             price=given_price(c.price_in, c.price_out), works=c.works,
             deferred=self.deferred, wanted=self.wanted, asks_again=self._asks_again, stopped=self._budget_stopped,
@@ -291,13 +290,11 @@ class Run:
     def _check_models(self) -> None:
         """Refuse a missing key, an unknown provider or an unknown price before anything is computed."""
         unpriced = self._session().check()
-        if not self.config.allow_unpriced:
-            unpriced = [name for name in unpriced if not route(name, self.config.base_url).here]
-            if unpriced:
-                raise UserError(
-                    f"The price of {', '.join(unpriced)} is unknown. Check the model's name, give --price-in and"
-                    " --price-out (dollars per million tokens), or pass --allow-unpriced."
-                )
+        if unpriced and not self.config.allow_unpriced:
+            raise UserError(
+                f"The price of {', '.join(unpriced)} is unknown. Check the model's name, give --price-in and"
+                " --price-out (dollars per million tokens), or pass --allow-unpriced."
+            )
         if len(set(self.roles.values())) < len(self.roles):
             self.prepared.warnings.append(
                 f"The judge is the labeling model ({self.config.model}): it may favour its own wording. "

@@ -74,7 +74,10 @@ class SignatureJudge:
     async def answer(self, question: Question) -> Answer:
         scores = self._signatures.scores(question.label.key_features, question.rows)
         if scores is None:
-            return Answer.failed(len(question.rows), "no key feature of the label is measured")
+            return Answer.failed(
+                len(question.rows),
+                "the label lists no measured feature for a rule to read; a model can judge it (--judge)",
+            )
         examples = self._develop[question.latent]
         fit = self._fit(question.label, examples) if _enough(examples) else None
         a, b = fit if fit is not None else self._pooled

@@ -176,6 +176,10 @@ class Ledger:
     def totals(self) -> Totals:
         """Answers, tokens, cost and failures since the ledger was made; paid failures are in tokens and cost."""
         with self._mutex, self._telling():
+            if self._db.execute("PRAGMA user_version").fetchone() == (
+                0,
+            ):  # a full disk or a kill left no tables
+                return Totals(0, 0, 0, 0, 0, 0.0, 0, 0)
             answers = self._db.execute(
                 "SELECT count(*), total(tokens_in), total(tokens_out), total(tokens_cached), total(tokens_reasoning),"
                 " total(cost_usd), count(*) - count(cost_usd) FROM answers"

@@ -25,6 +25,7 @@ class Session:
     Parameters
     ----------
     roles : role -> model name; empty: nothing is opened and no ledger is made
+    own_urls : role -> base URL in place of ``base_url``, None for the provider's own; ``endpoint_name`` is not theirs
     budget_usd, budget_tokens : for all runs of the ledger together; None: no limit
     price : of the models without a list price; of the model, if there is only one
     allow_unpriced : a model of unknown price may be asked within a budget in dollars, and counts for nothing there
@@ -42,6 +43,7 @@ class Session:
         *,
         base_url: str | None = None,
         endpoint_name: str | None = None,
+        own_urls: Mapping[str, str | None] | None = None,
         concurrency: int = 16,
         budget_usd: float | None = None,
         budget_tokens: int | None = None,
@@ -54,7 +56,12 @@ class Session:
         stopped: BudgetSpent | None = None,
     ):
         self._roles, self._ledger_path = dict(roles), ledger_path
-        self._base_url, self._endpoint_name, self._concurrency = base_url, endpoint_name, concurrency
+        self._concurrency = concurrency
+        own = own_urls or {}
+        self._places = {  # role -> what tells its endpoint: model, base URL, name
+            role: (name, own[role], None) if role in own else (name, base_url, endpoint_name)
+            for role, name in self._roles.items()
+        }
         self._budget_usd, self._budget_tokens = budget_usd, budget_tokens
         self._price, self._allow_unpriced, self._works = price, allow_unpriced, works
         self._deferred, self._asks_again = deferred, asks_again
@@ -63,6 +70,11 @@ class Session:
         self._ledger: Ledger | None = None
         self.wanted: dict[str, Request] = {} if wanted is None else wanted
         self.models: dict[str, LLM] = {}
+
+    @property
+    def deferred(self) -> bool:
+        """Whether nothing is sent."""
+        return self._deferred
 
     @property
     def workers(self) -> int:
@@ -75,7 +87,7 @@ class Session:
         return self._stopped if self._budget is None else self._budget.stopped
 
     def check(self) -> list[str]:
-        """Raise the UserError that the first request would raise; returns the models whose price is unknown.
+        """Raise the UserError that the first request would raise; returns the models elsewhere whose price is unknown.
 
         A model that has answered before is not checked: all may be answered, and then no key is needed.
         """
@@ -84,17 +96,18 @@ class Session:
             with Ledger(self._ledger_path) as ledger:
                 answered = ledger.models()
         unpriced = []
-        for name in dict.fromkeys(self._roles.values()):
-            if name not in answered and not self._deferred:
-                check_route(route(name, self._base_url, self._endpoint_name))
-            if self._price_of(name) is None:
-                unpriced.append(name)
+        for place in dict.fromkeys(self._places.values()):
+            if place[0] not in answered and not self._deferred:
+                check_route(route(*place))
+            if self._price_of(place) is None:
+                unpriced.append(place[0])
         if unpriced and self._budget_usd is not None and not self._allow_unpriced:
             raise UserError(
                 f"--budget-usd needs a price, and that of {', '.join(unpriced)} is unknown. Give --price-in and"
                 " --price-out (dollars per million tokens), or --budget-tokens in place of --budget-usd."
             )
-        return unpriced
+        here = {place[0] for place in self._places.values() if route(*place).here}  # sends no bill
+        return [name for name in unpriced if name not in here]
 
     async def __aenter__(self) -> Session:
         if self._roles:
@@ -105,15 +118,16 @@ class Session:
                 budget = self._budget = Budget(
                     self._ledger, self._budget_usd, self._budget_tokens, self._stopped
                 )
-            by_name: dict[str, LLM] = {}
-            for role, name in self._roles.items():
-                if name not in by_name:
-                    by_name[name] = LLM(
-                        name, self._ledger, base_url=self._base_url, endpoint_name=self._endpoint_name, gate=gate,
-                        budget=budget, price=self._price_of(name), works=self._works, deferred=self._deferred,
+            opened: dict[tuple[str, str | None, str | None], LLM] = {}
+            for role, place in self._places.items():
+                if place not in opened:
+                    name, base_url, endpoint_name = place
+                    opened[place] = LLM(
+                        name, self._ledger, base_url=base_url, endpoint_name=endpoint_name, gate=gate,
+                        budget=budget, price=self._price_of(place), works=self._works, deferred=self._deferred,
                         wanted=self.wanted, asks_again=self._asks_again,
                     )  # fmt: skip
-                self.models[role] = by_name[name]
+                self.models[role] = opened[place]
         return self
 
     async def __aexit__(self, _kind: object, raised: BaseException | None, _trace: object) -> None:
@@ -173,7 +187,7 @@ class Session:
     def _distinct(self) -> list[LLM]:
         return list(dict.fromkeys(self.models.values()))
 
-    def _price_of(self, name: str) -> Price | None:
-        listed = route(name, self._base_url, self._endpoint_name).price
+    def _price_of(self, place: tuple[str, str | None, str | None]) -> Price | None:
+        listed = route(*place).price
         only_one = len(set(self._roles.values())) == 1
         return self._price if self._price is not None and (only_one or listed is None) else listed

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from autointerp.errors import UserError
+
+DISK_FULL_BYTES = 8 * 2**20
 
 
 @contextmanager
@@ -34,3 +37,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def disk_is_full(error: OSError, directory: Path | None = None) -> bool:
+    """Also where a library hides the number: numpy and HDF5 tell of a full disk in words only."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return True
+    place = directory if directory is not None and directory.exists() else Path()
+    return error.errno is None and shutil.disk_usage(place).free < DISK_FULL_BYTES

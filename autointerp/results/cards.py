@@ -87,15 +87,17 @@ def latent_entry(
 def score_entries(scores: pd.DataFrame) -> dict[tuple[str, int], list[ScoreEntry]]:
     """(explainer, latent) -> scores, each with the ceiling of the same items beside it."""
     ceiling = {
-        (row.latent, row.metric, row.negatives): row.value
+        (row.latent, row.metric, row.negatives): row
         for row in scores[scores.explainer == "ceiling"].itertuples()
     }
     found: dict[tuple[str, int], list[ScoreEntry]] = {}
     for row in scores[scores.explainer != "ceiling"].itertuples():
-        best = ceiling.get((row.latent, row.metric, row.negatives)) if row.scorer == "detection" else None
-        share = None
-        if row.metric == "auroc" and not pd.isna(row.value) and best is not None and not pd.isna(best):
-            share = share_of_ceiling(float(row.value), float(best))
+        probe = ceiling.get((row.latent, row.metric, row.negatives)) if row.scorer == "detection" else None
+        best, share = None, None
+        if probe is not None and row.metric == "auroc":  # a probe's threshold bounds nothing
+            best = probe.value
+            if not pd.isna(row.value) and (_number(probe.ci_low) or 0.0) > 0.5:
+                share = share_of_ceiling(float(row.value), float(best))
         found.setdefault((row.explainer, int(row.latent)), []).append(
             ScoreEntry(
                 scorer=row.scorer,

@@ -145,10 +145,12 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     and balanced accuracy only) counts as chance what has no label, no explanation or too many failed answers; where
     latents were sampled, the ones that cannot be explained weigh what they weigh among all. A latent with too few
     negatives of a kind is in neither mean of that kind. ``shuffled`` and ``ceiling`` are medians; ``margin`` =
-    median − max(0.5, shuffled); ``share_of_ceiling`` = median over latents of (value − 0.5)/(ceiling − 0.5).
+    median − max(0.5, shuffled); ``share_of_ceiling`` = median over latents of (value − 0.5)/(ceiling − 0.5), of those
+    whose ceiling's interval lies above 0.5: a share of a margin that may be 0 means nothing.
     """
     ceilings = scores[scores.explainer == "ceiling"].set_index(["latent", "scorer", "metric", "negatives"])
-    ceiling_of = ceilings["value"][~ceilings.index.duplicated()].astype(float)
+    ceilings = ceilings[~ceilings.index.duplicated()]
+    ceiling_of, above_chance = ceilings["value"].astype(float), ceilings["ci_low"].astype(float) > 0.5
     own = scores[scores.explainer != "ceiling"]
     asked_of = {name: _asked(rows) for name, rows in labels.groupby("explainer", sort=True)}
     own = own[own.explainer.isin(list(asked_of))]
@@ -171,7 +173,8 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
             places = pd.MultiIndex.from_arrays([members[n] for n in ceilings.index.names])
             ceiling = ceiling_of.reindex(places).to_numpy()
             ceiling[np.isnan(values)] = np.nan  # the same latents
-            shares = [share_of_ceiling(v, c) for v, c in zip(values, ceiling, strict=True) if np.isfinite(c)]
+            clear = above_chance.reindex(places, fill_value=False).to_numpy(dtype=bool)
+            shares = [share_of_ceiling(v, c) for v, c in zip(values[clear], ceiling[clear], strict=True)]
             median, shuffled = _median(values), _median(members["shuffled_value"].to_numpy(dtype=float))
             rows.append(
                 {

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from zlib import crc32
 
@@ -110,7 +111,8 @@ def scores(judged: Trials, firing_rate: float, split_mode: str, split_hash: str)
         if n_negatives < least_negatives:
             reason = f"{n_negatives} {TOO_FEW} {least_negatives}"
         elif n_failed > MAX_FAILED * members.sum():
-            reason = f"{n_failed} of {int(members.sum())} answers failed"
+            commonest = Counter(judged.failures[members & ~answered].tolist()).most_common(1)[0][0]
+            reason = f"{n_failed} of {int(members.sum())} answers failed: {commonest}"
         elif kept.sum() == 0:
             reason = "no item was answered"
         else:

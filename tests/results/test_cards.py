@@ -253,7 +253,7 @@ def test_score_entries_by_hand():
             score(0, metric="recall", negatives=""),
             score(1, value=None, reason="abstained"),
             score(0, scorer="signature"),
-            score(0, "ceiling", value=0.95),
+            score(0, "ceiling", value=0.95, ci_low=0.9),
         ],
     )
     found = score_entries(frame)

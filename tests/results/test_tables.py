@@ -212,7 +212,7 @@ def test_a_summary_by_hand():
         score(2, 0.8, shuffled_value=0.5),
         score(3, None, reason="abstained"),
         score(4, None, reason="label failed (parse)"),
-        *(score(i, c, "ceiling") for i, c in enumerate([0.9, 0.9, 1.0, 0.6, 0.6])),
+        *(score(i, c, "ceiling", ci_low=c - 0.05) for i, c in enumerate([0.9, 0.9, 1.0, 0.6, 0.6])),
     ]
     made = summary(scores, {"ours": ["", "", "", ABSTAINED, FAILED]})
     found = one(made, negatives="random")
@@ -326,3 +326,8 @@ def test_a_ceiling_at_chance_has_no_share():
 
 def test_no_scores_are_an_empty_summary():
     assert len(summary([], {"ours": ["not explainable: dead"]})) == 0
+
+
+def test_a_ceiling_that_may_be_chance_has_no_share():
+    scores = [score(0, 0.7), score(0, 0.55, "ceiling", ci_low=0.45)]
+    assert np.isnan(summary(scores, {"ours": [""]})["share_of_ceiling"][0])

@@ -248,3 +248,32 @@ def test_no_file_and_no_message_holds_a_key(cells, server, tmp_path, monkeypatch
     assert len(files) > 10
     for path in files:
         assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_labeler_and_judge_can_sit_at_two_endpoints(cells, tmp_path):
+    directory = tmp_path / "run"
+    with (
+        ScriptedServer(biologist) as labeler,
+        ScriptedServer(biologist) as judge,
+        ScriptedServer(biologist) as other,
+    ):
+        places = ("--base-url", labeler.url, "--judge", "y", "--judge-base-url", judge.url)
+        ended = command("run", "--data", cells, *BROUGHT, "--model", "x", *places, "--out", directory)
+        assert ended.code == 0, ended.err
+        assert labeler.requests and all(not is_judging(request.body) for request in labeler.requests)
+        assert judge.requests and all(is_judging(request.body) for request in judge.requests)
+        before = len(labeler.requests)
+        ended = command("score", directory, "--judge", "z", "--judge-base-url", other.url)
+        assert ended.code == 0, ended.err
+        assert len(labeler.requests) == before  # another judge asks for no label again
+        assert len(other.requests) == len(judge.requests)
+
+
+def test_a_run_from_memory_is_not_continued_on_the_command_line(tmp_path):
+    import autointerp as ai
+
+    run = ai.start(small_cells(), embedding="X_emb", activations="X_act", out=tmp_path / "run")
+    run.encode()
+    ended = command("label", tmp_path / "run")
+    assert (ended.code, len(ended.lines)) == (2, 1)
+    assert "in memory" in ended.err

@@ -247,7 +247,7 @@ def test_over_a_fifth_of_failed_answers_have_no_number(n_failed, has_value):
     assert (found.value is not None) == has_value
     assert found.n_failed == n_failed
     assert found.n == 80 - n_failed
-    assert found.reason == ("" if has_value else f"{n_failed} of 80 answers failed")
+    assert found.reason == ("" if has_value else f"{n_failed} of 80 answers failed: parse")
 
 
 def test_failed_answers_are_left_out_and_are_not_wrong():
