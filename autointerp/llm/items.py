@@ -39,7 +39,7 @@ async def ask_items(
 ) -> AnsweredItems:
     """Ask about items 0 … n−1 together; then once more about those that are missing or bad, together.
 
-    A batch that is too long for the model is asked for in two halves.
+    A batch that is too long for the model is asked for in two halves, each of them like that.
 
     Parameters
     ----------
@@ -69,16 +69,20 @@ async def ask_items(
             values[place], failures[place] = value, failure
         return None
 
+    async def settle(places: Sequence[int]) -> Failure | None:
+        """Ask, and once more about what the reply leaves out or answers badly."""
+        failed = await ask(places)
+        bad = [place for place in places if failures[place] is not None]
+        if failed is None and bad:
+            seen.append("reasked")
+            await ask(bad, int(len(bad) == len(places)))
+        return failed
+
     everything = list(range(n))
-    failed = await ask(everything)
+    failed = await settle(everything)
     if failed is not None and failed.kind == "context" and n > 1:
         for half in (everything[: n // 2], everything[n // 2 :]):
-            await ask(half)
-    elif failed is None:
-        bad = [place for place in everything if failures[place] is not None]
-        if bad:
-            seen.append("reasked")
-            await ask(bad, int(len(bad) == n))
+            await settle(half)
     status: ParseStatus = "ok"
     if all(value is None for value in values):
         status = "failed"

@@ -53,11 +53,16 @@ def test_who_is_asked_again(replies, asked, values, status):
     assert [value is None for value in found.values] == [failure is not None for failure in found.failures]
 
 
-def test_a_batch_too_long_is_halved_once():
+def test_a_batch_too_long_is_halved_once_and_each_half_asked_for_what_it_leaves_out():
     too_long = Failure("context", "too long")
-    found, requests = _ask(5, too_long, marks(1, 2), marks(3, 4))
-    assert requests == [([0, 1, 2, 3, 4], 0), ([0, 1], 0), ([2, 3, 4], 0)]
-    assert (found.values, found.failures[4], found.keys) == ((1, 2, 3, 4, None), "missing", ("key2", "key3"))
-    found, requests = _ask(2, too_long, too_long, too_long)
-    assert (len(requests), found.status, found.failures) == (3, "failed", ("context",) * 2)
-    assert len(_ask(1, too_long)[1]) == 1
+    found, requests = _ask(5, too_long, marks(1, 2), marks(3, 4), marks())
+    assert requests == [([0, 1, 2, 3, 4], 0), ([0, 1], 0), ([2, 3, 4], 0), ([4], 0)]
+    assert (found.values, found.failures[4], found.status) == ((1, 2, 3, 4, None), "missing", "reasked")
+    assert found.keys == ("key2", "key3", "key4")
+
+
+def test_a_half_that_is_too_long_is_not_halved_again():
+    too_long = Failure("context", "too long")
+    found, requests = _ask(4, too_long, too_long, marks(3, 4))
+    assert requests == [([0, 1, 2, 3], 0), ([0, 1], 0), ([2, 3], 0)]
+    assert (found.values, found.failures[:2]) == ((None, None, 3, 4), ("context", "context"))
