@@ -90,6 +90,17 @@ async def label_all(
 ) -> Labels:
     """Every explainer's label of every chosen latent, or its failure."""
     _ = prepared.example_sets, prepared.contrasts  # made once, before the workers start
+    for explainer in explainers.values():
+        strange = (
+            sorted(explainer.latents - set(range(len(prepared.reasons))))
+            if isinstance(explainer, FromFile)
+            else []
+        )
+        if strange:
+            prepared.warnings.append(
+                f"{explainer.name}: {len(strange)} rows name latents that do not exist (first: {strange[0]}); "
+                "they are not used."
+            )
     measured = frozenset(map(str, prepared.corpus.feature_names))
     jobs = [(name, latent) for name in explainers for latent in prepared.chosen]
     outcomes: dict[tuple[str, int], Label | Failure] = {}

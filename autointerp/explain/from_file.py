@@ -28,6 +28,11 @@ class FromFile:
         self.name = f"file:{self.path.name}"
         self._labels = _read(self.path, self.name)
 
+    @property
+    def latents(self) -> frozenset[int]:
+        """Latents that have a row."""
+        return frozenset(self._labels)
+
     async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
         label = self._labels.get(evidence.latent)
         return (

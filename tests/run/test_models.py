@@ -277,3 +277,13 @@ def test_a_run_from_memory_is_not_continued_on_the_command_line(tmp_path):
     ended = command("label", tmp_path / "run")
     assert (ended.code, len(ended.lines)) == (2, 1)
     assert "in memory" in ended.err
+
+
+def test_rows_of_a_label_file_for_latents_that_do_not_exist_are_named(cells, tmp_path):
+    (tmp_path / "mine.csv").write_text(
+        "latent,title,key_features\n0,a program,PROG0A+\n999,nothing,PROG1A+\n"
+    )
+    named = ("--explainer", f"file:{tmp_path / 'mine.csv'}", "--out", tmp_path / "run")
+    ended = command("run", "--data", cells, *BROUGHT, *named)
+    assert ended.code == 0, ended.err
+    assert len([line for line in ended.saying("warning: ") if "999" in line]) == 1
