@@ -165,9 +165,20 @@ def test_a_budget_in_dollars_needs_a_price(tmp_path):
 
     with pytest.raises(UserError, match="--price-in and --price-out"):
         session(budget_usd=1.0).check()
-    assert session(budget_usd=1.0, allow_unpriced=True).check() == ["m"]
-    assert session(budget_usd=1.0, price=given_price(1, 2)).check() == []
-    assert session(budget_tokens=10).check() == ["m"]
+    session(budget_usd=1.0, allow_unpriced=True).check()
+    session(budget_usd=1.0, price=given_price(1, 2)).check()
+    session(budget_tokens=10).check()
+
+
+def test_a_model_elsewhere_of_unknown_price_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+
+    def unpriced(url, **options):
+        return Session({"judge": "m"}, tmp_path / "l.sqlite", base_url=url, **options).check()
+
+    assert unpriced("https://models.example/v1") == ["m"]
+    assert unpriced("https://models.example/v1", price=given_price(1, 2)) == []
+    assert unpriced("http://localhost:1/v1") == []  # a server here sends no bill
 
 
 def test_a_given_price_is_per_million_and_whole():

@@ -34,7 +34,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         address = write_report(payload, tmp_path / "report").as_uri()
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": height})
-        page.set_default_timeout(8000)
+        page.set_default_timeout(20000)
         page.on("request", lambda request: seen.requests.append(request.url))
         page.on("console", lambda message: seen.problems.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: seen.problems.append(str(error)))

@@ -70,8 +70,8 @@ dialog.addEventListener("cancel", (event) => {
   event.preventDefault();
   close();
 });
-// A browser may close a dialog without asking: the address follows.
-dialog.addEventListener("close", () => current && close());
+// A browser may close a dialog without asking: the address follows. The event comes late: the card may be open again.
+dialog.addEventListener("close", () => current && !dialog.open && close());
 dialog.addEventListener("click", (event) => event.target === dialog && close());
 dialog.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("pre, .scroll")) return;
