@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -348,7 +349,13 @@ class Run:
             if self.config.activations is None:
                 dictionary, quality = prepared.fitted
                 content |= {"dictionary_fingerprint": dictionary.fingerprint(), "dictionary_quality": quality}
+        if stage in ("label", "score", "report") and self.roles:
+            said = Counter(self.labels_table["parse_status"])
+            content["parse_status"] = {"labels": {name: n for name, n in sorted(said.items()) if name}}
         if stage in ("score", "report"):
+            if self.roles:
+                read = Counter(status for trials in self.judged for status in trials.parse_statuses.tolist())
+                content["parse_status"]["answers"] = {name: n for name, n in sorted(read.items()) if name}
             content["summary"] = json.loads(self.summary.to_json(orient="records"))
         if spent := self._spent():
             content["spent"] = spent

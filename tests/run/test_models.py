@@ -279,6 +279,14 @@ def test_a_run_from_memory_is_not_continued_on_the_command_line(tmp_path):
     assert "in memory" in ended.err
 
 
+def test_how_replies_were_read_is_counted_in_the_record(asked):
+    counted = json.loads((asked.directory / "run.json").read_text())["parse_status"]
+    assert counted["labels"] == {"ok": int((asked.labels.parse_status == "ok").sum())}
+    trials = pd.read_parquet(asked.directory / "trials.parquet")
+    assert counted["answers"] == {"ok": int((trials.parse_status == "ok").sum())}
+    assert counted["answers"]["ok"] > 100
+
+
 def test_rows_of_a_label_file_for_latents_that_do_not_exist_are_named(cells, tmp_path):
     (tmp_path / "mine.csv").write_text(
         "latent,title,key_features\n0,a program,PROG0A+\n999,nothing,PROG1A+\n"
