@@ -32,8 +32,9 @@ from autointerp.llm.faults import one_line
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
 from autointerp.llm.prices import given_price
-from autointerp.llm.request import Deferred, Request
+from autointerp.llm.request import Deferred
 from autointerp.llm.session import Session
+from autointerp.llm.wanted import Wanted
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
 from autointerp.schema import WAITING, Failure, Trials
@@ -64,7 +65,7 @@ class Run:
         deferred: bool = False,
     ):
         self.config, self.progress, self.deferred = config, progress, deferred
-        self.wanted: dict[str, Request] = {}
+        self.wanted = Wanted()
         self.stopped_at = ""  # how far a stage came that was stopped
         self._budget_stopped: BudgetSpent | None = None
         self._asks_again = False
@@ -151,7 +152,7 @@ class Run:
 
     # -- requests that wait for a batch ---------------------------------------------------------------------------
 
-    def wanted_requests(self) -> dict[str, Request]:
+    def wanted_requests(self) -> Wanted:
         """Every request that can be reached now and has no answer; of a deferred run only."""
         self.encode()
         _ = self.judged

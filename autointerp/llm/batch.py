@@ -86,11 +86,11 @@ def export_requests(
     NAME*.jsonl would pay for their requests again.
     """
     parts: list[Part] = []
-    by_model: dict[tuple[str, str], list[tuple[str, Request]]] = {}
+    by_model: dict[tuple[str, str], list[str]] = {}
     for key, request in wanted.items():
-        by_model.setdefault((request.endpoint, request.model), []).append((key, request))
-    for (_, model), asked in by_model.items():
-        lines = (_line(key, body(request)) for key, request in asked)
+        by_model.setdefault((request.endpoint, request.model), []).append(key)
+    for (_, model), keys in by_model.items():
+        lines = (_line(key, body(wanted[key])) for key in keys)
         for chunk in _chunks(lines):
             name = _part(path, len(parts) + 1)
             name.parent.mkdir(parents=True, exist_ok=True)

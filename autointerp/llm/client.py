@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -30,6 +30,7 @@ from autointerp.llm.providers import check_route
 from autointerp.llm.request import Deferred, Reply, Request
 from autointerp.llm.route import OPENAI_KEY, route
 from autointerp.llm.sender import Sender, Spent
+from autointerp.llm.wanted import Wanted
 from autointerp.schema import Failure
 
 M = TypeVar("M", bound=BaseModel)
@@ -71,7 +72,7 @@ class LLM:
                  concurrency: int = 16, policy: Policy | None = None, gate: Gate | None = None,
                  budget: Budget | None = None, price: Price | None = None, api_key_env: str = OPENAI_KEY,
                  works: Mapping[str, bool] | None = None, deferred: bool = False,
-                 wanted: dict[str, Request] | None = None, asks_again: bool = False) -> None:  # fmt: skip
+                 wanted: MutableMapping[str, Request] | None = None, asks_again: bool = False) -> None:  # fmt: skip
         self.model = model
         self.ledger = ledger
         self.policy = policy or Policy()
@@ -79,7 +80,7 @@ class LLM:
         self.route = route(model, base_url, endpoint_name)
         self.price = price or self.route.price
         self.deferred = deferred
-        self.wanted: dict[str, Request] = {} if wanted is None else wanted
+        self.wanted = Wanted() if wanted is None else wanted
         self._asks_again = asks_again
         self.sender = Sender(
             model, self.route, ledger, policy=self.policy, gate=self.gate, price=self.price, budget=budget,

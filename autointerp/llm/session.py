@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from autointerp.errors import UserError
@@ -17,6 +17,7 @@ from autointerp.llm.prices import Price
 from autointerp.llm.providers import check_route
 from autointerp.llm.request import Request
 from autointerp.llm.route import route
+from autointerp.llm.wanted import Wanted
 
 
 class Session:
@@ -31,7 +32,7 @@ class Session:
     allow_unpriced : a model of unknown price may be asked within a budget in dollars, and counts for nothing there
     works : see ``LLM``
     deferred : send nothing; what the ledger lacks is put into ``wanted``
-    wanted : key -> request; give the same dict to the sessions of all stages
+    wanted : key -> request; give the same one to the sessions of all stages
     asks_again : see ``LLM``
     stopped : of the stage before, where its budget ended all sending
     """
@@ -51,7 +52,7 @@ class Session:
         allow_unpriced: bool = False,
         works: Mapping[str, bool] | None = None,
         deferred: bool = False,
-        wanted: dict[str, Request] | None = None,
+        wanted: MutableMapping[str, Request] | None = None,
         asks_again: bool = False,
         stopped: BudgetSpent | None = None,
     ):
@@ -68,7 +69,7 @@ class Session:
         self._stopped = stopped
         self._budget: Budget | None = None
         self._ledger: Ledger | None = None
-        self.wanted: dict[str, Request] = {} if wanted is None else wanted
+        self.wanted = Wanted() if wanted is None else wanted
         self.models: dict[str, LLM] = {}
 
     @property
