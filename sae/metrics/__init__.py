@@ -1,6 +1,7 @@
-"""How good is a dictionary? One file a family of measures; each gives columns that pandas turns into a tidy frame.
+"""How good is a dictionary? One file a family of measures; each gives a tidy DataFrame, a row per thing measured.
 
-quality : FVU, cosine, L0, dead and dense share
+quality : FVU, cosine, L0, dead and dense share; a dict, since training asks for it and does without pandas
+firing : how often each latent fires, dead and dense ones
 concepts : selectivity of every latent, and of the best one per concept
 coverage : best F1 per concept, state reconstruction
 probing : sparse probing, probes on reconstructions

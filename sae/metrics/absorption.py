@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..rows import chosen_rows
-from .inputs import Concepts, Table, masks, one_class, sparse, table, two_parts
+from .inputs import Concepts, masks, one_class, sparse, table, two_parts
 from .probing import SIZES, fit_probe, ranked
 
 F1_GAIN = 0.03  # a further main latent must add this much [arXiv 2409.14507]
@@ -65,7 +66,7 @@ def absorption(
     test: np.ndarray,
     cosine: float = COSINE,
     share: float = SHARE,
-) -> Table:
+) -> pd.DataFrame:
     """Share of a concept's items where its main latents are silent and one other latent stands in for them.
 
     With p the unit direction of the concept's probe, an item of the concept with x · p > 0 is *absorbed* if
@@ -81,7 +82,7 @@ def absorption(
 
     Returns
     -------
-    Table of c rows: concept, main (numbers, best first), n (items in the denominator), n_silent (of these,
+    DataFrame of c rows: concept, main (numbers, best first), n (items in the denominator), n_silent (of these,
     main latents all 0), n_absorbed, rate, absorber (the latent that stands in most often, −1 for none),
     absorber_n, reason.
     """

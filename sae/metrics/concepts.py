@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from .inputs import Concepts, Table, masks, one_class, sparse, table, two_parts
+from .inputs import Concepts, masks, one_class, sparse, table, two_parts
 
 KINDS = ("average", "maximum")
 
@@ -24,7 +25,7 @@ def firing_rates(codes: Any, concepts: Concepts) -> tuple[np.ndarray, np.ndarray
         return counts / size, (total - counts) / outside
 
 
-def selectivity(codes: Any, concepts: Concepts) -> Table:
+def selectivity(codes: Any, concepts: Concepts) -> pd.DataFrame:
     """How much more often each latent fires inside each concept (protocols §7).
 
     average = P(active | c) − P(active | not c)
@@ -35,7 +36,7 @@ def selectivity(codes: Any, concepts: Concepts) -> Table:
 
     Returns
     -------
-    Table of c·m rows: concept, latent, p_in, p_out, average, maximum, reason. NaN for a dead latent, a
+    DataFrame of c·m rows: concept, latent, p_in, p_out, average, maximum, reason. NaN for a dead latent, a
     concept that none or all of the items have (average) and a concept without another one (maximum).
     """
     matrix = sparse(codes)
@@ -48,23 +49,25 @@ def selectivity(codes: Any, concepts: Concepts) -> Table:
     reason[:] = np.array([one_class(mask, "given") for mask in inside], dtype=object)[:, None]
     reason[:, dead] = "the latent is dead"
     reason[(reason == "") & np.isnan(maximum)] = "maximum needs another concept"
-    return {
-        "concept": np.repeat(names, m),
-        "latent": np.tile(np.arange(m), c),
-        "p_in": p_in.ravel(),
-        "p_out": p_out.ravel(),
-        "average": average.ravel(),
-        "maximum": maximum.ravel(),
-        "reason": reason.ravel(),
-    }
+    return pd.DataFrame(
+        {
+            "concept": np.repeat(names, m),
+            "latent": np.tile(np.arange(m), c),
+            "p_in": p_in.ravel(),
+            "p_out": p_out.ravel(),
+            "average": average.ravel(),
+            "maximum": maximum.ravel(),
+            "reason": reason.ravel(),
+        }
+    )
 
 
-def best_selectivity(codes: Any, concepts: Concepts, choose: np.ndarray, test: np.ndarray) -> Table:
+def best_selectivity(codes: Any, concepts: Concepts, choose: np.ndarray, test: np.ndarray) -> pd.DataFrame:
     """The most selective latent of each concept, chosen on rows ``choose``, reported on rows ``test``.
 
     Returns
     -------
-    Table of 2·c rows: concept, kind (average, maximum), latent (−1 for none), value_choose, value (on test),
+    DataFrame of 2·c rows: concept, kind (average, maximum), latent (−1 for none), value_choose, value (on test),
     n_choose and n_test (items with the concept), reason. A latent that falls silent on test keeps its
     value, as it fires nowhere in the concept, and ``reason`` says so.
     """

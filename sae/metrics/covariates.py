@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from .inputs import Table, known, sparse
+from .inputs import known, sparse
 
 
-def variance_explained(codes: Any, covariates: Mapping[str, Sequence[Any] | np.ndarray]) -> Table:
+def variance_explained(codes: Any, covariates: Mapping[str, Sequence[Any] | np.ndarray]) -> pd.DataFrame:
     """Share of each latent's variance over items that each covariate explains alone (protocols §7).
 
     Categories (text, bool, object): η² = Σ_g n_g (z̄_g − z̄)² / Σ (z − z̄)²
@@ -24,7 +25,7 @@ def variance_explained(codes: Any, covariates: Mapping[str, Sequence[Any] | np.n
 
     Returns
     -------
-    Table of (covariates)·m rows: covariate, latent, kind (category, number), share, adjusted, n, reason. NaN
+    DataFrame of (covariates)·m rows: covariate, latent, kind (category, number), share, adjusted, n, reason. NaN
     for a latent without variance and a covariate that is constant.
     """
     matrix = sparse(codes)
@@ -33,7 +34,7 @@ def variance_explained(codes: Any, covariates: Mapping[str, Sequence[Any] | np.n
     ]
     if not parts:
         raise ValueError("no covariates given")
-    return {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
+    return pd.concat(parts, ignore_index=True)
 
 
 def _column(name: str, values: Sequence[Any] | np.ndarray, n: int) -> np.ndarray:
@@ -43,7 +44,7 @@ def _column(name: str, values: Sequence[Any] | np.ndarray, n: int) -> np.ndarray
     return column
 
 
-def _one(name: str, matrix: Any, column: np.ndarray) -> Table:
+def _one(name: str, matrix: Any, column: np.ndarray) -> pd.DataFrame:
     number = column.dtype.kind in "fiu"
     if number:
         present = np.isfinite(column)
@@ -77,15 +78,17 @@ def _one(name: str, matrix: Any, column: np.ndarray) -> Table:
     left = n - freedom - 1
     if not constant and left < 1:
         reason[varies] = "adjusted needs more items than categories"
-    return {
-        "covariate": np.full(m, name, dtype=object),
-        "latent": np.arange(m),
-        "kind": np.full(m, "number" if number else "category", dtype=object),
-        "share": share,
-        "adjusted": 1 - (1 - share) * (n - 1) / left if left > 0 else np.full(m, np.nan),
-        "n": np.full(m, n),
-        "reason": reason,
-    }
+    return pd.DataFrame(
+        {
+            "covariate": np.full(m, name, dtype=object),
+            "latent": np.arange(m),
+            "kind": np.full(m, "number" if number else "category", dtype=object),
+            "share": share,
+            "adjusted": 1 - (1 - share) * (n - 1) / left if left > 0 else np.full(m, np.nan),
+            "n": np.full(m, n),
+            "reason": reason,
+        }
+    )
 
 
 def _total(part: Any) -> tuple[np.ndarray, np.ndarray]:

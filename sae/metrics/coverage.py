@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from .inputs import Concepts, Table, masks, one_class, sparse, table, two_parts
+from .inputs import Concepts, masks, one_class, sparse, table, two_parts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -17,19 +18,19 @@ PRECISION = 0.95
 LEAST_HITS = 10
 
 
-def coverage(codes: Any, concepts: Concepts, choose: np.ndarray, test: np.ndarray) -> Table:
+def coverage(codes: Any, concepts: Concepts, choose: np.ndarray, test: np.ndarray) -> pd.DataFrame:
     """Best F1 of one latent above one threshold (protocols §7; arXiv 2408.00113).
 
     F1 = 2 TP / (2 TP + FP + FN) of the prediction  z_i > t · f_i,  f_i the maximum of latent i on ``choose``,
     t ∈ {0, .1 … .9}. Latent and t are chosen on rows ``choose`` (ties: lowest t, then lowest latent), F1 is
-    reported on rows ``test``. Coverage of a dictionary = ``np.nanmean(table["f1"])``.
+    reported on rows ``test``. Coverage of a dictionary = ``frame["f1"].mean()``.
 
     codes : (n, m) sparse, ≥ 0
     concepts : name -> (n,) bool
 
     Returns
     -------
-    Table of c rows: concept, latent (−1 for none), t, cut (= t · f), f1_choose, f1, precision (NaN where the
+    DataFrame of c rows: concept, latent (−1 for none), t, cut (= t · f), f1_choose, f1, precision (NaN where the
     latent never fires above the cut), recall, n_choose, n_test, reason.
     """
     matrix = sparse(codes)
@@ -80,17 +81,17 @@ def state_reconstruction(
     test: np.ndarray,
     precision: float = PRECISION,
     least_hits: int = LEAST_HITS,
-) -> Table:
+) -> pd.DataFrame:
     """F1 of "any precise latent of c fires" (protocols §7; board reconstruction of arXiv 2408.00113).
 
     A latent is precise for c at t where TP / (TP + FP) ≥ ``precision`` and TP ≥ ``least_hits`` on rows
     ``choose``, for the prediction z_i > t · f_i (f_i the maximum on ``choose``, t ∈ {0, .1 … .9}); c is
     predicted where any of them fires above its cut. t is chosen per concept by F1 on ``choose``; F1 is
-    reported on rows ``test``. Of a dictionary: ``np.nanmean(table["f1"])``.
+    reported on rows ``test``. Of a dictionary: ``frame["f1"].mean()``.
 
     Returns
     -------
-    Table of c rows: concept, n_latents, t, f1_choose, f1, precision, recall, n_choose, n_test, reason. A
+    DataFrame of c rows: concept, n_latents, t, f1_choose, f1, precision, recall, n_choose, n_test, reason. A
     concept without a precise latent is never predicted: n_latents 0, f1 0, and ``reason`` says so.
     """
     matrix = sparse(codes)

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from .inputs import Table, sparse
+from .inputs import sparse, table
 
 BLOCK_BYTES = 1 << 27
 
 
-def distinctness(codes: Any) -> dict[str, float]:
+def distinctness(codes: Any) -> pd.DataFrame:
     """Participation ratio of the eigenvalues of the active/silent correlation matrix (protocols §7).
 
     (Σ λ)² / Σ λ², λ the eigenvalues of C, the (m', m') Pearson correlation of z > 0 over items. Since C is
@@ -23,7 +24,7 @@ def distinctness(codes: Any) -> dict[str, float]:
 
     Returns
     -------
-    distinctness (NaN where no latent varies), varying (m'), share (distinctness / m)
+    DataFrame of 1 row: m, varying (m'), distinctness, share (distinctness / m), reason. NaN where no latent varies.
     """
     matrix = sparse(codes)
     matrix.data[:] = 1.0
@@ -32,20 +33,23 @@ def distinctness(codes: Any) -> dict[str, float]:
         varying += len(block)
         squares += float(np.nansum(block**2))
     ratio = varying**2 / squares if varying else float("nan")
-    return {"distinctness": ratio, "varying": varying, "share": ratio / matrix.shape[1]}
+    m, reason = matrix.shape[1], "" if varying else "no latent varies over these items"
+    return table(
+        ("m", "varying", "distinctness", "share", "reason"), [(m, varying, ratio, ratio / m, reason)]
+    )
 
 
-def redundancy(codes: Any, above: float = 0.95) -> Table:
+def redundancy(codes: Any, above: float = 0.95) -> pd.DataFrame:
     """The nearest partner of each latent by Pearson correlation of activations over items (protocols §7).
 
     Redundancy of a dictionary = share of varying latents with a partner of correlation > ``above``:
-    ``table["redundant"][table["reason"] == ""].mean()``.
+    ``frame["redundant"][frame["reason"] == ""].mean()``.
 
     codes : (n, m) sparse, silent items counted as 0
 
     Returns
     -------
-    Table of m rows: latent, partner (−1 for none), correlation, redundant, reason. NaN for a latent that is
+    DataFrame of m rows: latent, partner (−1 for none), correlation, redundant, reason. NaN for a latent that is
     dead or constant, or has no varying other latent.
     """
     matrix = sparse(codes)
@@ -61,13 +65,15 @@ def redundancy(codes: Any, above: float = 0.95) -> Table:
         found = np.isfinite(value)
         partner[latents[found]], correlation[latents[found]] = nearest[found], value[found]
         reason[latents] = np.where(found, "", "no other latent varies")
-    return {
-        "latent": np.arange(m),
-        "partner": partner,
-        "correlation": correlation,
-        "redundant": correlation > above,
-        "reason": reason,
-    }
+    return pd.DataFrame(
+        {
+            "latent": np.arange(m),
+            "partner": partner,
+            "correlation": correlation,
+            "redundant": correlation > above,
+            "reason": reason,
+        }
+    )
 
 
 def _correlations(matrix: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,8 +1,8 @@
-"""What do the metrics take and give? Sparse codes (n, m), concepts as masks (n,), tables of equal columns.
+"""What do the metrics take and give? Sparse codes (n, m) and concepts as masks (n,); tidy DataFrames.
 
-A `Table` maps a column's name to an array with one entry per row: ``pandas.DataFrame(table)`` is the tidy
-frame (this package does without pandas). Where a number cannot be had it is NaN and the column ``reason``
-says why; elsewhere ``reason`` is empty. A NaN is never counted as zero: mean over concepts by ``np.nanmean``.
+Where a number cannot be had it is NaN and the column ``reason`` says why; elsewhere ``reason`` is empty. A NaN
+is never counted as zero: ``frame["f1"].mean()`` is over the concepts that could be measured, and
+``frame["f1"].count()`` says how many these are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ..dictionaries import SparseCodes
 from ..encode import csr
@@ -19,7 +20,6 @@ from ..rows import chosen_rows
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Table = dict[str, np.ndarray]
 Concepts = Mapping[str, np.ndarray]  # name -> (n,) bool, True where the item has the concept
 
 
@@ -93,10 +93,6 @@ def one_class(mask: np.ndarray, rows: str) -> str:
     return f"every {rows} item has the concept" if mask.all() else ""
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Rows as columns; text stays object."""
-    held = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-    return {
-        name: np.array(values, dtype=object if values and isinstance(values[0], str) else None)
-        for name, values in zip(columns, held, strict=True)
-    }
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Rows under these columns, numbered from 0."""
+    return pd.DataFrame([list(row) for row in rows], columns=list(columns))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from .inputs import Concepts, Table, masks, one_class, sparse, table, two_parts
+from .inputs import Concepts, masks, one_class, sparse, table, two_parts
 
 SIZES = (1, 2, 4, 8)
 ITERATIONS = 2000
@@ -56,7 +57,7 @@ def ranked(codes: Any, truth: np.ndarray, signed: bool = False) -> np.ndarray:
 
 def sparse_probing(
     codes: Any, concepts: Concepts, train: np.ndarray, test: np.ndarray, sizes: tuple[int, ...] = SIZES
-) -> Table:
+) -> pd.DataFrame:
     """Probes on the 1, 2, 4, 8 latents that differ most (protocols §7; arXiv 2305.01610).
 
     Latents are ranked by |mean(z | c) − mean(z | not c)| and the probe (`fit_probe`) is fitted on rows
@@ -67,7 +68,7 @@ def sparse_probing(
 
     Returns
     -------
-    Table of c·(sizes) rows: concept, size, used (fewer where fewer latents differ), latents (numbers, best
+    DataFrame of c·(sizes) rows: concept, size, used (fewer where fewer latents differ), latents (numbers, best
     first), balanced_accuracy, f1, auroc, n_train and n_test (items with the concept), reason.
     """
     from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
@@ -108,7 +109,7 @@ def sparse_probing(
 
 def probes_on_reconstructions(
     x: np.ndarray, reconstructed: np.ndarray, concepts: Concepts, train: np.ndarray, test: np.ndarray
-) -> Table:
+) -> pd.DataFrame:
     """How much of what a linear probe reads from x is left in x̂ (protocols §7)? Balanced accuracy on rows ``test``.
 
     raw : probe fitted on x, tested on x
@@ -119,7 +120,7 @@ def probes_on_reconstructions(
 
     Returns
     -------
-    Table of c rows: concept, raw, transferred, refitted, n_train and n_test (items with the concept), reason.
+    DataFrame of c rows: concept, raw, transferred, refitted, n_train and n_test (items with the concept), reason.
     """
     from sklearn.metrics import balanced_accuracy_score
 

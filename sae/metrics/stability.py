@@ -7,8 +7,9 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from .inputs import Table, table
+from .inputs import table
 
 SHARED_COSINE = 0.7
 BLOCK_BYTES = 1 << 27
@@ -25,7 +26,7 @@ class Directions(NamedTuple):
     decoder: np.ndarray
 
 
-def match(first: Directions, second: Directions, cosine: float = SHARED_COSINE) -> Table:
+def match(first: Directions, second: Directions, cosine: float = SHARED_COSINE) -> pd.DataFrame:
     """One-to-one partners by encoder and by decoder (protocols §7; arXiv 2501.16615).
 
     The Hungarian algorithm maximizes Σ cos(w_i, w'_π(i)) over one-to-one π, once for encoders and once for
@@ -34,7 +35,7 @@ def match(first: Directions, second: Directions, cosine: float = SHARED_COSINE) 
 
     Returns
     -------
-    Table of m rows: latent (of first), partner_encoder, cosine_encoder, partner_decoder, cosine_decoder
+    DataFrame of m rows: latent (of first), partner_encoder, cosine_encoder, partner_decoder, cosine_decoder
     (−1 and NaN for none), shared, reason. A direction of length 0 has no partner.
     """
     by_encoder, cosine_encoder = _partners(first.encoder, second.encoder)
@@ -46,15 +47,17 @@ def match(first: Directions, second: Directions, cosine: float = SHARED_COSINE) 
     reason[(by_encoder < 0) | (by_decoder < 0)] = "the other dictionary has fewer latents"
     for weights in first:
         reason[~np.asarray(weights).any(1)] = "the direction has length 0"
-    return {
-        "latent": np.arange(m),
-        "partner_encoder": by_encoder,
-        "cosine_encoder": cosine_encoder,
-        "partner_decoder": by_decoder,
-        "cosine_decoder": cosine_decoder,
-        "shared": (by_encoder == by_decoder) & (cosine_encoder >= cosine) & (cosine_decoder >= cosine),
-        "reason": reason,
-    }
+    return pd.DataFrame(
+        {
+            "latent": np.arange(m),
+            "partner_encoder": by_encoder,
+            "cosine_encoder": cosine_encoder,
+            "partner_decoder": by_decoder,
+            "cosine_decoder": cosine_decoder,
+            "shared": (by_encoder == by_decoder) & (cosine_encoder >= cosine) & (cosine_decoder >= cosine),
+            "reason": reason,
+        }
+    )
 
 
 def mmcs(first: np.ndarray, second: np.ndarray) -> float:
@@ -70,12 +73,12 @@ def mmcs(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.concatenate(best).mean())
 
 
-def stability(dictionaries: Sequence[Directions], cosine: float = SHARED_COSINE) -> Table:
+def stability(dictionaries: Sequence[Directions], cosine: float = SHARED_COSINE) -> pd.DataFrame:
     """Every pair of dictionaries, of one configuration and different seeds or not.
 
     Returns
     -------
-    Table with a row per pair: first, second (places in ``dictionaries``), m_first, m_second, shared (shared
+    DataFrame with a row per pair: first, second (places in ``dictionaries``), m_first, m_second, shared (shared
     latents / those of the smaller dictionary), n_shared, same_partner (the same without the cosine),
     cosine_decoder (mean over matched), mmcs (decoders, first to second), mmcs_back.
     """

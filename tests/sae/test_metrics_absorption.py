@@ -1,7 +1,6 @@
 """Absorption: planted by hand, by training on parents and children, against a loop, at its borders, not measurable."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from scipy.sparse import csr_matrix
@@ -38,9 +37,7 @@ def test_a_planted_child_absorbs_its_parent(absorbed):
     thirds = [np.arange(start, 600, 3) for start in range(3)]
     probes = {"parent": np.eye(8)[0], "child": np.eye(8)[1]}
     main = {"parent": np.array([0]), "child": np.array([1])}
-    frame = pd.DataFrame(absorption(codes, x, decoder, concepts, main, probes, thirds[2])).set_index(
-        "concept"
-    )
+    frame = absorption(codes, x, decoder, concepts, main, probes, thirds[2]).set_index("concept")
     test_parents, test_children = (int(concepts[name][thirds[2]].sum()) for name in ("parent", "child"))
     assert frame.loc["parent", "n"] == test_parents
     assert frame.loc["parent", "n_absorbed"] == (test_children if absorbed else 0)
@@ -64,7 +61,7 @@ def test_absorption_from_fitted_probes_and_chosen_main_latents():
     probes = probe_directions(x, concepts, train)
     assert probes["parent"][0] > 0.6
     found = absorption(codes, x, decoder, concepts, {"parent": np.array([0])}, probes, test)
-    frame = pd.DataFrame(found).set_index("concept")
+    frame = found.set_index("concept")
     assert frame.loc["parent", "rate"] == pytest.approx(
         concepts["child"][test].sum() / frame.loc["parent", "n"]
     )

@@ -29,7 +29,7 @@ def halves(n=300):
 
 def test_selectivity_by_hand():
     codes = csr_matrix([[1.0, 0, 0], [2, 1, 0], [0, 1, 0], [0, 3, 0], [1, 0, 0], [0, 0, 0]])
-    frame = pd.DataFrame(selectivity(codes, one_hot(list("aabbcc")))).set_index(["concept", "latent"])
+    frame = selectivity(codes, one_hot(list("aabbcc"))).set_index(["concept", "latent"])
     assert frame.loc[("a", 0), "average"] == pytest.approx(1 - 1 / 4)
     assert frame.loc[("a", 0), "maximum"] == pytest.approx(1 - 1 / 2)
     assert frame.loc[("b", 1), "average"] == pytest.approx(1 - 1 / 4)
@@ -42,7 +42,7 @@ def test_selectivity_by_hand():
 def test_selectivity_equals_a_loop_over_overlapping_concepts():
     codes, dense, types = random_case()
     concepts = one_hot(types) | {"odd": np.arange(300) % 2 == 1, "ab": np.isin(types, ["a", "b"])}
-    frame = pd.DataFrame(selectivity(codes, concepts)).set_index(["concept", "latent"])
+    frame = selectivity(codes, concepts).set_index(["concept", "latent"])
     inside = {name: (dense[mask] > 0).mean(0) for name, mask in concepts.items()}
     for (name, latent), row in frame[frame.reason == ""].iterrows():
         assert row.average == pytest.approx(
@@ -55,10 +55,10 @@ def test_selectivity_equals_a_loop_over_overlapping_concepts():
 def test_the_best_latent_is_chosen_on_one_part_and_reported_on_the_other():
     codes, _, types = random_case()
     choose, test = halves()
-    frame = pd.DataFrame(best_selectivity(codes, one_hot(types), choose, test))
+    frame = best_selectivity(codes, one_hot(types), choose, test)
     average = frame[frame.kind == "average"].set_index("concept")
     assert average.latent.to_dict() == {"a": 0, "b": 1, "c": 2}
-    whole = pd.DataFrame(selectivity(codes[test], one_hot(types[test]))).set_index(["concept", "latent"])
+    whole = selectivity(codes[test], one_hot(types[test])).set_index(["concept", "latent"])
     assert average.loc["a", "value"] == pytest.approx(whole.loc[("a", 0), "average"])
     with pytest.raises(ValueError, match="both choose and test"):
         best_selectivity(codes, one_hot(types), choose, choose)
@@ -67,7 +67,7 @@ def test_the_best_latent_is_chosen_on_one_part_and_reported_on_the_other():
 def test_a_latent_that_falls_silent_is_named():
     codes = csr_matrix([[1.0, 0], [0, 1], [0, 0], [0, 1]])
     found = best_selectivity(codes, one_hot(list("abab")), np.array([0, 1]), np.array([2, 3]))
-    frame = pd.DataFrame(found).set_index(["concept", "kind"])
+    frame = found.set_index(["concept", "kind"])
     assert frame.loc[("a", "average"), "value"] == 0
     assert frame.loc[("a", "average"), "reason"] == "the latent is silent on test"
     assert frame.loc[("b", "average"), "value"] == 1
@@ -79,7 +79,7 @@ def test_coverage_by_hand():
     codes = csr_matrix(np.array([latent, [0.0] * 8]).T)
     has = np.array([1, 1, 0, 0, 1, 1, 1, 0], bool)
     found = coverage(codes, {"c": has}, np.arange(4), np.arange(4, 8))
-    row = pd.DataFrame(found).iloc[0]
+    row = found.iloc[0]
     assert (row.latent, row.t, row.cut) == (0, 0.3, 3)
     assert row.f1_choose == 1
     assert (row.precision, row.recall) == (1, pytest.approx(2 / 3))
@@ -89,7 +89,7 @@ def test_coverage_by_hand():
 def test_coverage_equals_scikit_learn_over_all_latents_and_thresholds():
     codes, dense, types = random_case(seed=1)
     choose, test = halves()
-    frame = pd.DataFrame(coverage(codes, one_hot(types), choose, test)).set_index("concept")
+    frame = coverage(codes, one_hot(types), choose, test).set_index("concept")
     peaks = dense[choose].max(0)
     for name in "abc":
         truth = types == name
@@ -113,7 +113,7 @@ def test_states_are_reconstructed_by_any_precise_latent():
     first = np.tile([1.0, 0, 0, 0], 20)
     second = np.tile([0, 1.0, 0, 0], 20)
     codes = csr_matrix(np.stack([first, second, np.ones(80)], 1))
-    row = pd.DataFrame(state_reconstruction(codes, {"c": has}, np.arange(40), np.arange(40, 80))).iloc[0]
+    row = state_reconstruction(codes, {"c": has}, np.arange(40), np.arange(40, 80)).iloc[0]
     assert (row.n_latents, row.f1, row.t) == (2, 1, 0)
     one = coverage(codes, {"c": has}, np.arange(40), np.arange(40, 80))
     assert one["f1"][0] == pytest.approx(2 / 3)
@@ -125,7 +125,7 @@ def test_states_are_reconstructed_by_any_precise_latent():
 def test_state_reconstruction_equals_a_loop():
     codes, dense, types = random_case(n=600, seed=2)
     choose, test = halves(600)
-    frame = pd.DataFrame(state_reconstruction(codes, one_hot(types), choose, test, 0.6)).set_index("concept")
+    frame = state_reconstruction(codes, one_hot(types), choose, test, 0.6).set_index("concept")
     peaks = dense[choose].max(0)
     for name in "abc":
         truth, best = types == name, (-1.0, 0.0)
@@ -146,11 +146,11 @@ def test_what_cannot_be_measured_is_nan_with_a_reason():
     only_test = np.arange(300) == 1
     concepts = one_hot(types) | {"all": everything, "none": nothing, "one": only_test}
     for measure in (coverage, state_reconstruction):
-        frame = pd.DataFrame(measure(codes, concepts, choose, test)).set_index("concept")
+        frame = measure(codes, concepts, choose, test).set_index("concept")
         assert frame.loc[["all", "none", "one"], "f1"].isna().all()
         assert frame.loc["none", "reason"] == "no choosing item has the concept"
         assert frame.loc["all", "reason"] == "every choosing item has the concept"
-    frame = pd.DataFrame(best_selectivity(codes, concepts, choose, test)).set_index("concept")
+    frame = best_selectivity(codes, concepts, choose, test).set_index("concept")
     assert frame.loc[["all", "none", "one"], "value"].isna().all()
     assert (frame.loc[["all", "none", "one"], "reason"] != "").all()
     dead = csr_matrix((300, 4))

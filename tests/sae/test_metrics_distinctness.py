@@ -1,7 +1,6 @@
 """Distinctness, redundancy and explained variance against eigenvalues, correlation matrices and F tests."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import pearsonr
@@ -24,10 +23,18 @@ def random_codes(n=200, m=15, seed=0):
 
 def test_distinctness_by_hand():
     same = csr_matrix(np.tile([[1.0], [0.0]], (3, 4)))
-    assert distinctness(same)["distinctness"] == pytest.approx(1)
+    assert distinctness(same)["distinctness"].tolist() == [pytest.approx(1)]
     apart = csr_matrix([[1.0, 1], [1, 0], [0, 1], [0, 0]])
-    assert distinctness(apart) == {"distinctness": pytest.approx(2), "varying": 2, "share": pytest.approx(1)}
-    assert np.isnan(distinctness(csr_matrix((5, 3)))["distinctness"])
+    (row,) = distinctness(apart).to_dict("records")
+    assert row == {
+        "m": 2,
+        "varying": 2,
+        "distinctness": pytest.approx(2),
+        "share": pytest.approx(1),
+        "reason": "",
+    }
+    row = distinctness(csr_matrix((5, 3))).iloc[0]
+    assert np.isnan(row.distinctness) and row.reason == "no latent varies over these items"
 
 
 @pytest.mark.parametrize("block_bytes", [1 << 27, 8 * 15 * 4])
@@ -37,16 +44,16 @@ def test_distinctness_equals_the_eigenvalues(monkeypatch, block_bytes):
     varying = np.delete(codes, [2, 3], axis=1) > 0
     eigenvalues = np.linalg.eigvalsh(np.corrcoef(varying.astype(float).T))
     expected = eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
-    found = distinctness(csr_matrix(codes))
-    assert found["varying"] == 13
-    assert found["distinctness"] == pytest.approx(expected)
+    found = distinctness(csr_matrix(codes)).iloc[0]
+    assert found.varying == 13
+    assert found.distinctness == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("block_bytes", [1 << 27, 8 * 15 * 4])
 def test_redundancy_equals_the_correlation_matrix(monkeypatch, block_bytes):
     monkeypatch.setattr(module, "BLOCK_BYTES", block_bytes)
     codes = random_codes()
-    frame = pd.DataFrame(redundancy(csr_matrix(codes)))
+    frame = redundancy(csr_matrix(codes))
     kept = np.delete(np.arange(15), [2, 3])
     expected = np.corrcoef(codes[:, kept].T) - 2 * np.eye(13)
     np.testing.assert_allclose(frame.correlation[kept], expected.max(1))
@@ -69,7 +76,7 @@ def test_variance_explained_equals_f_test_and_correlation():
     batch, depth = rng.choice(["x", "y", "z"], 200), rng.lognormal(size=200)
     codes[:, 5] += 2.0 * (batch == "y")
     codes[:, 6] += depth
-    frame = pd.DataFrame(variance_explained(csr_matrix(codes), {"batch": batch, "depth": depth}))
+    frame = variance_explained(csr_matrix(codes), {"batch": batch, "depth": depth})
     frame = frame.set_index(["covariate", "latent"])
     kept = np.delete(np.arange(15), [2, 3])
     f, _ = f_classif(codes[:, kept], batch)
@@ -91,7 +98,7 @@ def test_missing_and_constant_covariates():
     donor = np.array(["d", None] * 100, dtype=object)
     few = np.array([None] * 197 + ["a", "b", "c"], dtype=object)
     found = variance_explained(codes, {"depth": depth, "donor": donor, "few": few, "none": depth * np.nan})
-    frame = pd.DataFrame(found).set_index(["covariate", "latent"])
+    frame = found.set_index(["covariate", "latent"])
     assert frame.loc[("depth", 0), "n"] == 180
     assert frame.loc[("depth", 0), "share"] == pytest.approx(
         pearsonr(codes[20:, [0]].toarray()[:, 0], depth[20:])[0] ** 2

@@ -1,7 +1,6 @@
 """Sparse probes and probes on reconstructions against scikit-learn, and what cannot be measured."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
@@ -21,7 +20,7 @@ def random_case(n=400, m=20, seed=0):
 
 def test_a_sparse_probe_equals_scikit_learn():
     codes, wanted, train, test = random_case()
-    frame = pd.DataFrame(sparse_probing(csr_matrix(codes), {"c": wanted}, train, test)).set_index("size")
+    frame = sparse_probing(csr_matrix(codes), {"c": wanted}, train, test).set_index("size")
     gap = np.abs(codes[train][wanted[train]].mean(0) - codes[train][~wanted[train]].mean(0))
     for size in (1, 2, 4, 8):
         latents = np.argsort(-gap)[:size]
@@ -56,12 +55,12 @@ def test_reconstructions_that_lose_or_move_a_concept():
     copy[:, 1] = 0
     copy[:, 2] *= -1
     train, test = np.arange(0, 300, 2), np.arange(1, 300, 2)
-    frame = pd.DataFrame(probes_on_reconstructions(x, copy, concepts, train, test)).set_index("concept")
+    frame = probes_on_reconstructions(x, copy, concepts, train, test).set_index("concept")
     assert (frame.raw > 0.9).all()
     assert frame.transferred["kept"] > 0.9 and frame.refitted["kept"] > 0.9
     assert abs(frame.transferred["lost"] - 0.5) < 0.15 and abs(frame.refitted["lost"] - 0.5) < 0.15
     assert frame.transferred["moved"] < 0.1 and frame.refitted["moved"] > 0.9
-    same = pd.DataFrame(probes_on_reconstructions(x, x, concepts, train, test))
+    same = probes_on_reconstructions(x, x, concepts, train, test)
     assert (same.raw == same.transferred).all() and (same.raw == same.refitted).all()
     with pytest.raises(ValueError, match="alike"):
         probes_on_reconstructions(x, x[:, :2], concepts, train, test)
@@ -70,12 +69,12 @@ def test_reconstructions_that_lose_or_move_a_concept():
 def test_probes_that_cannot_be_fitted_say_why():
     codes, wanted, train, test = random_case()
     concepts = {"c": wanted, "none": np.zeros(400, bool), "test": np.arange(400) == 1}
-    frame = pd.DataFrame(sparse_probing(csr_matrix(codes), concepts, train, test)).set_index("concept")
+    frame = sparse_probing(csr_matrix(codes), concepts, train, test).set_index("concept")
     assert frame.loc[["none", "test"], ["balanced_accuracy", "f1", "auroc"]].isna().all(axis=None)
     assert set(frame.loc["test", "reason"]) == {"no training item has the concept"}
-    dead = pd.DataFrame(sparse_probing(csr_matrix((400, 3)), {"c": wanted}, train, test))
+    dead = sparse_probing(csr_matrix((400, 3)), {"c": wanted}, train, test)
     assert dead.auroc.isna().all() and dead.reason.str.startswith("no latent differs").all()
-    few = pd.DataFrame(sparse_probing(csr_matrix(codes[:, :3]), {"c": wanted}, train, test))
+    few = sparse_probing(csr_matrix(codes[:, :3]), {"c": wanted}, train, test)
     assert few.used.tolist() == [1, 2, 3, 3]
-    frame = pd.DataFrame(probes_on_reconstructions(codes, codes, concepts, train, test)).set_index("concept")
+    frame = probes_on_reconstructions(codes, codes, concepts, train, test).set_index("concept")
     assert frame.loc[["none", "test"], "raw"].isna().all() and frame.loc["c", "raw"] > 0.8

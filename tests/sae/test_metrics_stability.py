@@ -3,7 +3,6 @@
 from itertools import permutations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from sae.metrics import stability as module
@@ -17,7 +16,7 @@ def unit(weights):
 def test_a_permuted_copy_is_shared_whole():
     rng = np.random.default_rng(0)
     encoder, decoder, order = rng.normal(size=(30, 8)), rng.normal(size=(30, 8)), rng.permutation(30)
-    frame = pd.DataFrame(match(Directions(encoder, decoder), Directions(3 * encoder[order], decoder[order])))
+    frame = match(Directions(encoder, decoder), Directions(3 * encoder[order], decoder[order]))
     assert frame.shared.all()
     assert order[frame.partner_decoder].tolist() == list(range(30))
     np.testing.assert_allclose(frame.cosine_encoder, 1)
@@ -58,10 +57,10 @@ def test_mmcs_by_hand(monkeypatch, block_bytes):
 
 def test_dictionaries_of_different_sizes_and_directions_of_length_zero():
     three, two = Directions(np.eye(3), np.eye(3)), Directions(np.eye(3)[1:], np.eye(3)[1:])
-    frame = pd.DataFrame(match(three, two))
+    frame = match(three, two)
     assert frame.partner_decoder.tolist() == [-1, 0, 1]
     assert frame.reason.tolist() == ["the other dictionary has fewer latents", "", ""]
-    row = pd.DataFrame(stability([three, two])).iloc[0]
+    row = stability([three, two]).iloc[0]
     assert (row.shared, row.n_shared, row.m_first, row.m_second) == (1, 2, 3, 2)
     assert (row.mmcs, row.mmcs_back) == (pytest.approx(2 / 3), 1)
     weights = np.eye(3)
