@@ -187,6 +187,19 @@ class TopK(nn.Module):
         """How far a mean L0 is from what the kind allows, 0 where it may be kept; a TopK always may."""
         return 0.0
 
+    def before_step(self, step: int) -> None:
+        """Called before the loss of each training step, 1 … config.steps.
+
+        What a kind changes over the course of training hangs on ``step`` alone, on `config`, and on what stands
+        in its parameters and buffers: a fit resumed in the middle has nothing else. Randomness is drawn from
+        (config.seed, step).
+        """
+
+    @torch.no_grad()
+    def after_step(self, step: int) -> None:
+        """Called after each training step, under the same rule. Here: unit decoder rows."""
+        self.renormalize()
+
     @torch.no_grad()
     def project_gradient(self) -> None:
         """Remove from the decoder's gradient what only changes the length of its rows."""
@@ -196,7 +209,7 @@ class TopK(nn.Module):
 
     @torch.no_grad()
     def renormalize(self) -> None:
-        """Unit decoder rows, after every step."""
+        """Unit decoder rows."""
         self.decoder.div_(self.decoder.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
     def _pre(self, x: Scaled) -> Tensor:

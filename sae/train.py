@@ -75,13 +75,14 @@ def fit(
     with _threads(config.batch_size * config.d * config.m):
         for step in range(1, config.steps + 1):
             batch = torch.from_numpy(next(batches))  # (b, d)
+            dictionary.before_step(step)
             loss = dictionary.loss(dictionary.preprocessing.forward(batch), silent > config.dead_after)
             loss.total.backward()
             losses += float(loss.total.detach())
             dictionary.project_gradient()
             lr = config.lr * _schedule(step, config)
             adam.step(lr, config.grad_clip)
-            dictionary.renormalize()
+            dictionary.after_step(step)
             silent += len(batch)
             silent[loss.fired[loss.values > 0]] = 0
 
