@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from autointerp.cli_options import (
+    Acts,
+    Backed,
+    BaseUrl,
+    BudgetTokens,
+    BudgetUsd,
+    Category,
+    Concurrency,
+    Config,
+    Control,
+    ControlGroup,
+    Controls,
+    Data,
+    Dictionary,
+    Directory,
+    DryRun,
+    Embedding,
+    EndpointName,
+    Explainers,
+    Group,
+    Judge,
+    JudgeUrl,
+    K,
+    Latents,
+    Layer,
+    Matrix,
+    MaxLatents,
+    Model,
+    Out,
+    Pca,
+    PriceIn,
+    PriceOut,
+    Scaling,
+    Scorers,
+    Seed,
+    Symbols,
+    Threads,
+    Unpriced,
+)  # fmt: skip
 from autointerp.errors import EXIT_CODE, UserError
 from autointerp.results.atomic import disk_is_full
 
@@ -30,58 +68,6 @@ BUDGET_EXIT_CODE = 3  # stopped by its budget: nothing is wrong, and something i
 STOPPED = "Stopped. Nothing that was answered is lost."
 # click's ClickException, or the one of its copy inside newer typers
 OPTION_ERROR: Any = typer.BadParameter.__mro__[2]
-
-Data = Annotated[Path | None, typer.Option(help="AnnData file: .h5ad or .zarr")]
-Config = Annotated[Path | None, typer.Option(help="TOML file with these options; the command line wins")]
-Embedding = Annotated[str | None, typer.Option(help="obsm key, .npy file, or pca [default: pca]")]
-Pca = Annotated[int | None, typer.Option(help="components of --embedding pca [default: 50]")]
-Layer = Annotated[str | None, typer.Option(help="layer to read in place of X")]
-Matrix = Annotated[str | None, typer.Option(help="what the matrix holds: auto, counts, lognorm or scaled")]
-Symbols = Annotated[str | None, typer.Option(help="var column with gene symbols")]
-Group = Annotated[str | None, typer.Option(help="obs column that cuts the splits: donor, batch, plate")]
-Category = Annotated[str | None, typer.Option(help="obs column for same_category negatives")]
-Control = Annotated[str | None, typer.Option(help="COLUMN=VALUE of control rows")]
-ControlGroup = Annotated[str | None, typer.Option(help="obs column that cuts the control rows")]
-Backed = Annotated[bool | None, typer.Option(help="read the matrix from disk [default: above 2 GiB]")]
-Dictionary = Annotated[
-    str | None,
-    typer.Option(
-        help="topk, batchtopk, matryoshka, relu, relu_tied, jumprelu; to compare: pca, ica, nmf, neurons, random; "
-        "or the folder of a saved dictionary"
-    ),
-]
-Acts = Annotated[str | None, typer.Option("--activations", help="your own activations: obsm key or .npz")]
-Latents = Annotated[str | None, typer.Option(help="size of the dictionary, or auto")]
-K = Annotated[str | None, typer.Option("--k", help="most active latents per cell, or auto")]
-Scaling = Annotated[str | None, typer.Option(help="global, dimension or none")]
-Explainers = Annotated[
-    list[str] | None,
-    typer.Option("--explainer", help="markers, one_shot or file:labels.csv; may be repeated"),
-]
-Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [default: no language model]")]
-Judge = Annotated[str | None, typer.Option(help="judging model, or signature [default: the labeling model]")]
-BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint")]
-JudgeUrl = Annotated[
-    str | None,
-    typer.Option("--judge-base-url", help="endpoint of the judge alone; 'provider' for its provider's own"),
-]
-EndpointName = Annotated[str | None, typer.Option(help="name of the endpoint in the ledger")]
-Unpriced = Annotated[bool | None, typer.Option("--allow-unpriced", help="go on where a price is unknown")]
-BudgetUsd = Annotated[float | None, typer.Option(help="dollars that all runs of this directory may spend")]
-BudgetTokens = Annotated[int | None, typer.Option(help="tokens that all runs of this directory may use")]
-PriceIn = Annotated[float | None, typer.Option(help="dollars per million input tokens, where not known")]
-PriceOut = Annotated[float | None, typer.Option(help="dollars per million output tokens, where not known")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="ask nothing: count and price what would be asked now")
-]
-Scorers = Annotated[str | None, typer.Option(help="comma-separated: detection,signature")]
-Controls = Annotated[str | None, typer.Option(help="comma-separated: shuffled,ceiling; or none")]
-MaxLatents = Annotated[int | None, typer.Option(help="label a seeded sample of so many latents")]
-Concurrency = Annotated[int | None, typer.Option(help="requests in flight at most [default: 16]")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads [default: 2]")]
-Seed = Annotated[int | None, typer.Option(help="seed of everything that is drawn [default: 0]")]
-Out = Annotated[Path | None, typer.Option(help="run directory [default: runs/<data>-<hash>]")]
-Directory = Annotated[Path, typer.Argument(metavar="RUN", help="run directory, as made by `run` or `fit`")]
 
 
 @app.command()
@@ -359,22 +345,9 @@ def _config(options: dict[str, Any]) -> RunConfig:
 def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
     """The config of a run directory, with options over it; explainers are added to those already there."""
     from autointerp.config import make_config
+    from autointerp.run_record import read_record
 
-    path = directory / "run.json"
-    if not path.exists():
-        raise UserError(
-            f"{directory} is not a run directory (no run.json). Start one with: autointerp fit --data FILE"
-        )
-    try:
-        stored = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
-    except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
-        raise UserError(
-            f"{path} is not the record of a run. Remove it, or choose another directory."
-        ) from error
-    if stored.get("data") == "adata" and not Path("adata").exists():
-        raise UserError(
-            f"{directory} was started from an AnnData in memory. Go on in Python: autointerp.start on the same data."
-        )
+    stored = dict(read_record(directory)["config"])
     if (directory / "labels.csv").exists():
         before = make_config({}, stored=stored).explainers
         added = options.get("explainer") or (("one_shot",) if options.get("model") else ())

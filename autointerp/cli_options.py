@@ -1,0 +1,60 @@
+"""What do the options of the command line mean? Each once, for all commands that take it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[Path | None, typer.Option(help="AnnData file: .h5ad or .zarr")]
+Config = Annotated[Path | None, typer.Option(help="TOML file with these options; the command line wins")]
+Embedding = Annotated[str | None, typer.Option(help="obsm key, .npy file, or pca [default: pca]")]
+Pca = Annotated[int | None, typer.Option(help="components of --embedding pca [default: 50]")]
+Layer = Annotated[str | None, typer.Option(help="layer to read in place of X")]
+Matrix = Annotated[str | None, typer.Option(help="what the matrix holds: auto, counts, lognorm or scaled")]
+Symbols = Annotated[str | None, typer.Option(help="var column with gene symbols")]
+Group = Annotated[str | None, typer.Option(help="obs column that cuts the splits: donor, batch, plate")]
+Category = Annotated[str | None, typer.Option(help="obs column for same_category negatives")]
+Control = Annotated[str | None, typer.Option(help="COLUMN=VALUE of control rows")]
+ControlGroup = Annotated[str | None, typer.Option(help="obs column that cuts the control rows")]
+Backed = Annotated[bool | None, typer.Option(help="read the matrix from disk [default: above 2 GiB]")]
+Dictionary = Annotated[
+    str | None,
+    typer.Option(
+        help="topk, batchtopk, matryoshka, relu, relu_tied, jumprelu; to compare: pca, ica, nmf, neurons, random; "
+        "or the folder of a saved dictionary"
+    ),
+]
+Acts = Annotated[str | None, typer.Option("--activations", help="your own activations: obsm key or .npz")]
+Latents = Annotated[str | None, typer.Option(help="size of the dictionary, or auto")]
+K = Annotated[str | None, typer.Option("--k", help="most active latents per cell, or auto")]
+Scaling = Annotated[str | None, typer.Option(help="global, dimension or none")]
+Explainers = Annotated[
+    list[str] | None,
+    typer.Option("--explainer", help="markers, one_shot or file:labels.csv; may be repeated"),
+]
+Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [default: no language model]")]
+Judge = Annotated[str | None, typer.Option(help="judging model, or signature [default: the labeling model]")]
+BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint")]
+JudgeUrl = Annotated[
+    str | None,
+    typer.Option("--judge-base-url", help="endpoint of the judge alone; 'provider' for its provider's own"),
+]
+EndpointName = Annotated[str | None, typer.Option(help="name of the endpoint in the ledger")]
+Unpriced = Annotated[bool | None, typer.Option("--allow-unpriced", help="go on where a price is unknown")]
+BudgetUsd = Annotated[float | None, typer.Option(help="dollars that all runs of this directory may spend")]
+BudgetTokens = Annotated[int | None, typer.Option(help="tokens that all runs of this directory may use")]
+PriceIn = Annotated[float | None, typer.Option(help="dollars per million input tokens, where not known")]
+PriceOut = Annotated[float | None, typer.Option(help="dollars per million output tokens, where not known")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="ask nothing: count and price what would be asked now")
+]
+Scorers = Annotated[str | None, typer.Option(help="comma-separated: detection,signature")]
+Controls = Annotated[str | None, typer.Option(help="comma-separated: shuffled,ceiling; or none")]
+MaxLatents = Annotated[int | None, typer.Option(help="label a seeded sample of so many latents")]
+Concurrency = Annotated[int | None, typer.Option(help="requests in flight at most [default: 16]")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads [default: 2]")]
+Seed = Annotated[int | None, typer.Option(help="seed of everything that is drawn [default: 0]")]
+Out = Annotated[Path | None, typer.Option(help="run directory [default: runs/<data>-<hash>]")]
+Directory = Annotated[Path, typer.Argument(metavar="RUN", help="run directory, as made by `run` or `fit`")]
