@@ -5,7 +5,6 @@ A run is a pure function of its config, the data and the ledger of answers: runn
 
 from __future__ import annotations
 
-import asyncio
 import json
 import platform
 from collections import Counter
@@ -22,22 +21,21 @@ from threadpoolctl import threadpool_limits
 
 import autointerp
 from autointerp.config import RunConfig
+from autointerp.drain import drain
 from autointerp.errors import UserError
 from autointerp.judging import judge_all, score_all
 from autointerp.labeling import Labels, label_all, labels_frame, make_explainers
 from autointerp.llm.batch import Imported, Part
 from autointerp.llm.budget import BudgetSpent
 from autointerp.llm.cost import Estimate
-from autointerp.llm.faults import one_line
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
 from autointerp.llm.prices import given_price
-from autointerp.llm.request import Deferred
 from autointerp.llm.session import Session
 from autointerp.llm.wanted import Wanted
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
-from autointerp.schema import WAITING, Failure, Trials
+from autointerp.schema import Failure, Trials
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "openai", "litellm")
 
@@ -254,33 +252,18 @@ class Run:
         session: Session,
     ) -> None:
         """Run all jobs with as many workers as requests may be in flight; the first UserError stops them all."""
-        waiting = iter(jobs)
-        done = 0
-        bugs: list[str] = []
+        so_far = 0
 
-        async def worker() -> None:
-            nonlocal done
-            for job in waiting:
-                try:
-                    await one(job)
-                except UserError:
-                    raise
-                except Deferred:
-                    broke(job, Failure(WAITING, "not answered yet"))
-                except Exception as error:  # a bug of one latent must not lose the others: it is recorded
-                    bugs.append(one_line(f"{type(error).__name__}: {error}"))
-                    broke(job, Failure("bug", bugs[-1]))
-                done += 1
-                self.progress(stage, done, len(jobs), session.spent())
-                await asyncio.sleep(0)  # so that an interrupt comes through where no job waits
+        def told(done: int) -> None:
+            nonlocal so_far
+            so_far = done
+            self.progress(stage, done, len(jobs), session.spent())
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(session.workers):
-                    group.create_task(worker())
-        except* UserError as raised:
-            self.stopped_at = f"{stage}: {done:,} of {len(jobs):,} done, {session.spent()}"
-            raise raised.exceptions[0] from None
+            bugs = await drain(jobs, one, broke, session.workers, told)
+        except UserError:
+            self.stopped_at = f"{stage}: {so_far:,} of {len(jobs):,} done, {session.spent()}"
+            raise
         if bugs:
             self.prepared.warnings.append(
                 f"{len(bugs)} of {len(jobs)} jobs of stage '{stage}' broke on a bug, the first on {bugs[0]}. "

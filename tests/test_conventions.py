@@ -17,7 +17,7 @@ from tests.source_tree import INSTALLED, PACKAGES, REPOSITORY, imports, sources
 
 MAX_LINES = 400
 CATCHES_ALL = {  # file -> why it may catch every exception
-    "autointerp/run.py": "records type, message and latent, and goes on with the other latents",
+    "autointerp/drain.py": "records type, message and latent, and goes on with the other latents",
 }
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "handler"}
 DISTRIBUTIONS = {  # where packages_distributions cannot know, because an extra is not installed

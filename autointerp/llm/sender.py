@@ -43,6 +43,8 @@ class Spent:
     from_ledger: int = 0
     shared: int = 0  # identical to one in flight, and answered with it
     attempts: int = 0  # requests sent
+    faulty: int = 0  # of them, how many the endpoint failed; most are sent again
+    last_fault: str = ""  # kind of the latest
     failed: int = 0  # requests that ended in a Failure
     unread: int = 0  # answers that could not be read as what was asked for, also the second time
     tokens_in: int = 0
@@ -219,6 +221,7 @@ class Sender:
             reply = await self._send(body)
         except EndpointError as error:
             self.ledger.event(request.key, error.kind, str(error))
+            self.spent.faulty, self.spent.last_fault = self.spent.faulty + 1, error.kind
             if error.kind in STOPS_THE_RUN and self.stopped is None:
                 # Here, because once this attempt's slot is free the next request takes it.
                 self.stopped = CannotGoOn(why_stopped(error, self.route.endpoint, self.route.name))

@@ -183,7 +183,8 @@ class Session:
         asked, known, failed, unread = (
             sum(getattr(s, name) for s in spent) for name in ("asked", "from_ledger", "failed", "unread")
         )
-        return f"{asked} asked, {known} known, {failed + unread} failed, {price}"
+        faults = [f"{s.faulty} attempts failed (last: {s.last_fault})" for s in spent if s.faulty]
+        return ", ".join([f"{asked} asked, {known} known, {failed + unread} failed, {price}", *faults])
 
     def _distinct(self) -> list[LLM]:
         return list(dict.fromkeys(self.models.values()))
