@@ -69,48 +69,75 @@ def first_not_finite(row_numbers: np.ndarray, values: np.ndarray) -> int | None:
     return int(row_numbers[bad.argmax()]) if bad.any() else None
 
 
-def shuffled(x: Rows, rows: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def shuffled(
+    x: Rows, rows: np.ndarray, batch_size: int, rng: np.random.Generator, skip: int = 0
+) -> Iterator[np.ndarray]:
     """Yield (batch_size, d) float32 batches without end, shuffled anew each pass; a batch may span two.
 
     Small data is read once and shuffled as a whole. Otherwise blocks are drawn in random order and shuffled
     in pools of 16, so that memory stays bounded and reads stay sequential.
+
+    skip : leave out so many batches; those that follow are the same, and nothing is read for those left out
     """
     if 4 * len(rows) * x.shape[1] <= IN_MEMORY_BYTES:
-        yield from _from_memory(x, rows, batch_size, rng)
+        yield from _from_memory(x, rows, batch_size, rng, skip)
     else:
-        yield from _from_pools(x, rows, batch_size, rng)
+        yield from _from_pools(x, rows, batch_size, rng, skip)
 
 
 def _from_memory(
-    x: Rows, rows: np.ndarray, batch_size: int, rng: np.random.Generator
+    x: Rows, rows: np.ndarray, batch_size: int, rng: np.random.Generator, skip: int
 ) -> Iterator[np.ndarray]:
     held = np.empty((len(rows), x.shape[1]), np.float32)
-    start = 0
-    for numbers, values in blocks(x, rows, 1 << 16):
-        held[start : start + len(numbers)] = values
-        start += len(numbers)
+    _fill(held, x, rows, 1 << 16)
     left = np.empty(0, np.int64)
     while True:
         left = np.concatenate([left, rng.permutation(len(held))])
-        for start in range(0, len(left) - batch_size + 1, batch_size):
-            yield held[left[start : start + batch_size]]
-        left = left[len(left) - len(left) % batch_size :]
+        whole = len(left) // batch_size
+        for batch in range(min(skip, whole), whole):
+            yield held[left[batch * batch_size : (batch + 1) * batch_size]]
+        skip -= min(skip, whole)
+        left = left[whole * batch_size :]
 
 
-def _from_pools(x: Rows, rows: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def _from_pools(
+    x: Rows, rows: np.ndarray, batch_size: int, rng: np.random.Generator, skip: int
+) -> Iterator[np.ndarray]:
+    """One pool is held at a time, as it was read; its order is a permutation, and batches are copies."""
     d = x.shape[1]
     block_rows = max(POOL_BYTES // BLOCKS_A_POOL // (4 * d), 1)
     starts = np.arange(0, len(rows), block_rows)
-    left = np.empty((0, d), np.float32)
+    held = np.empty((min(BLOCKS_A_POOL * block_rows, len(rows)) + batch_size, d), np.float32)
+    left = np.empty(0, np.int64)  # positions in rows of what was too little for a batch
+    left_is_held = True  # … and whether their values stand at the start of ``held``
     while True:
         order = rng.permutation(starts)
         for i in range(0, len(order), BLOCKS_A_POOL):
-            parts = [left]
-            for start in order[i : i + BLOCKS_A_POOL]:
-                near = rows[start : start + block_rows]
-                parts += [values.astype(np.float32) for _, values in blocks(x, near, block_rows)]
-            pool = np.concatenate(parts)
-            pool = pool[rng.permutation(len(pool))]
-            for start in range(0, len(pool) - batch_size + 1, batch_size):
-                yield pool[start : start + batch_size]
-            left = pool[len(pool) - len(pool) % batch_size :]
+            near = [np.arange(s, min(s + block_rows, len(rows))) for s in order[i : i + BLOCKS_A_POOL]]
+            pool = np.concatenate([left, *near])
+            shuffle = rng.permutation(len(pool))
+            whole = len(pool) // batch_size
+            last = shuffle[whole * batch_size :]
+            if skip < whole:
+                if not left_is_held:
+                    once, back = np.unique(left, return_inverse=True)  # two passes may leave the same row
+                    values = np.empty((len(once), d), np.float32)
+                    _fill(values, x, rows[once], block_rows)
+                    held[: len(left)] = values[back]
+                at = len(left)
+                for positions in near:
+                    _fill(held[at : at + len(positions)], x, rows[positions], block_rows)
+                    at += len(positions)
+                for batch in range(skip, whole):
+                    yield held[shuffle[batch * batch_size : (batch + 1) * batch_size]]
+                held[: len(last)] = held[last]
+            left, left_is_held = pool[last], skip < whole
+            skip -= min(skip, whole)
+
+
+def _fill(held: np.ndarray, x: Rows, rows: np.ndarray, block_rows: int) -> None:
+    """Read ascending ``rows`` of x into ``held`` (r, d)."""
+    start = 0
+    for numbers, values in blocks(x, rows, block_rows):
+        held[start : start + len(numbers)] = values
+        start += len(numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checkpoint import Checkpoint, Saved, identity
 from .config import DictionaryConfig
 from .dictionaries import TopK
 from .kinds import BASELINES, KINDS
@@ -39,7 +41,14 @@ class Fitted(NamedTuple):
 
 
 def fit(
-    x: Rows, config: DictionaryConfig, rows: np.ndarray | None = None, progress: Progress | None = None
+    x: Rows,
+    config: DictionaryConfig,
+    rows: np.ndarray | None = None,
+    progress: Progress | None = None,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every_s: float = 60.0,
+    resumed: Callable[[int], None] | None = None,
 ) -> Fitted:
     """Fit a dictionary to ``rows`` of x (n, d), all of them for None; no other row has any influence.
 
@@ -52,6 +61,11 @@ def fit(
     in every tiny product cost 20-fold on a busy machine.
 
     progress : called with (step, steps, fvu, l0, dead_share), fvu in preprocessed space
+    checkpoint : a file that keeps the state of the training every ``checkpoint_every_s`` seconds, and is
+        deleted at the end. Where one of the same config, data, machine and number of threads is found, the
+        fit goes on from there, and ends at the same bytes; one that belongs to another fit or is damaged is
+        replaced, with a warning in the log. Baselines need none
+    resumed : called with the step of the checkpoint that was found
 
     ``ValueError`` where shapes disagree, there are fewer than 4 rows, a row holds NaN or infinity, or
     training diverges.
@@ -63,49 +77,96 @@ def fit(
     config = config.resolved(len(fitting))
     dictionary = _initial(x, config, rows)
     held_x = np.concatenate([values for _, values in blocks(x, held, 1 << 14)])  # (h, d)
-
     assert config.steps and config.batch_size and config.dead_after and config.lr
-    batches = shuffled(x, fitting, config.batch_size, np.random.default_rng([config.seed, 1]))
-    adam = _Adam(list(dictionary.parameters()))
-    silent = torch.zeros(config.m, dtype=torch.int64)  # rows since each latent fired
-    best, best_weights = (math.inf, math.inf), _copy(dictionary)
-    log: list[dict[str, float]] = []
-    every = max(config.steps // CHECKS, 1)
-    losses = 0.0
     with _threads(config.batch_size * config.d * config.m):
-        for step in range(1, config.steps + 1):
-            batch = torch.from_numpy(next(batches))  # (b, d)
-            dictionary.before_step(step)
-            loss = dictionary.loss(dictionary.preprocessing.forward(batch), silent > config.dead_after)
-            loss.total.backward()
-            losses += float(loss.total.detach())
-            dictionary.project_gradient()
-            lr = config.lr * _schedule(step, config)
-            adam.step(lr, config.grad_clip)
-            dictionary.after_step(step)
-            silent += len(batch)
-            silent[loss.fired[loss.values > 0]] = 0
+        kept = None
+        training = _Training(dictionary)
+        if checkpoint is not None:
+            belongs = identity(dictionary.fingerprint(), x.shape, fitting, held_x)
+            kept = Checkpoint(checkpoint, belongs, checkpoint_every_s)
+            found = kept.read(training.tensors())
+            if found is not None:
+                training.restore(found)
+                if resumed is not None:
+                    resumed(training.step)
+        rng = np.random.default_rng([config.seed, 1])
+        batches = shuffled(x, fitting, config.batch_size, rng, skip=training.step)
+        while training.step < config.steps:
+            entry = training.advance(torch.from_numpy(next(batches)), held_x)
+            if entry is not None and progress is not None:
+                progress(training.step, config.steps, entry["fvu"], entry["l0"], entry["dead_share"])
+            if kept is not None and kept.due():
+                kept.write(training.tensors(), training.numbers())
 
-            if step % every == 0 or step == config.steps:
-                if not math.isfinite(losses):
-                    raise ValueError(f"training diverged before step {step}; choose lr < {config.lr:g}")
-                checked = quality(dictionary, held_x)
-                dead_share = float((silent > config.dead_after).float().mean())
-                since = step - int(log[-1]["step"]) if log else step
-                entry = {"step": step, "lr": lr, "loss": losses / since, "fvu": checked["fvu_scaled"]}
-                log.append(entry | {"l0": checked["l0"], "dead_share": dead_share})
-                losses = 0.0
-                rank = (dictionary.off_target(checked["l0"]), checked["fvu_scaled"])
-                if not rank >= best:  # NaN, where held-back rows are all the same, keeps the last
-                    best, best_weights = rank, _copy(dictionary)
-                if progress is not None:
-                    progress(step, config.steps, checked["fvu_scaled"], checked["l0"], dead_share)
-
-    dictionary.load_state_dict(best_weights)
+    dictionary.load_state_dict(training.best_weights)
     dictionary.requires_grad_(False)
     measured = quality(dictionary, held_x)
     measured["dead_share"] = quality(dictionary, x, fitting)["dead_share"]
-    return Fitted(dictionary, log, measured)
+    if kept is not None:
+        kept.remove()
+    return Fitted(dictionary, training.log, measured)
+
+
+class _Training:
+    """All that changes from step to step; what a checkpoint keeps."""
+
+    def __init__(self, dictionary: TopK) -> None:
+        self.dictionary, self.adam = dictionary, _Adam(list(dictionary.parameters()))
+        self.step = 0  # taken so far
+        self.silent = torch.zeros(dictionary.config.m, dtype=torch.int64)  # rows since each latent fired
+        self.best, self.best_weights = [math.inf, math.inf], _copy(dictionary)
+        self.log: list[dict[str, float]] = []
+        self.losses = 0.0  # summed since the last check
+
+    def advance(self, batch: Tensor, held_x: np.ndarray) -> dict[str, float] | None:
+        """One step on a batch (b, d); at a check, what the held-back rows (h, d) say of it."""
+        dictionary, config = self.dictionary, self.dictionary.config
+        assert config.steps and config.dead_after and config.lr
+        self.step += 1
+        dictionary.before_step(self.step)
+        loss = dictionary.loss(dictionary.preprocessing.forward(batch), self.silent > config.dead_after)
+        loss.total.backward()
+        self.losses += float(loss.total.detach())
+        dictionary.project_gradient()
+        lr = config.lr * _schedule(self.step, config)
+        self.adam.step(self.step, lr, config.grad_clip)
+        dictionary.after_step(self.step)
+        self.silent += len(batch)
+        self.silent[loss.fired[loss.values > 0]] = 0
+        if self.step % max(config.steps // CHECKS, 1) and self.step != config.steps:
+            return None
+
+        if not math.isfinite(self.losses):
+            raise ValueError(f"training diverged before step {self.step}; choose lr < {config.lr:g}")
+        checked = quality(dictionary, held_x)
+        dead_share = float((self.silent > config.dead_after).float().mean())
+        since = self.step - int(self.log[-1]["step"]) if self.log else self.step
+        entry = {"step": self.step, "lr": lr, "loss": self.losses / since, "fvu": checked["fvu_scaled"]}
+        entry |= {"l0": checked["l0"], "dead_share": dead_share}
+        self.log.append(entry)
+        self.losses = 0.0
+        rank = [dictionary.off_target(checked["l0"]), checked["fvu_scaled"]]
+        if not rank >= self.best:  # NaN, where held-back rows are all the same, keeps the last
+            self.best, self.best_weights = rank, _copy(dictionary)
+        return entry
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state itself, not a copy."""
+        held = {f"now.{name}": values for name, values in self.dictionary.state_dict().items()}
+        held |= {f"best.{name}": values for name, values in self.best_weights.items()}
+        held |= {f"first.{i}": values for i, values in enumerate(self.adam.first)}
+        held |= {f"second.{i}": values for i, values in enumerate(self.adam.second)}
+        return held | {"silent": self.silent}
+
+    def numbers(self) -> dict[str, Any]:
+        return {"step": self.step, "best": self.best, "log": self.log, "losses": self.losses}
+
+    def restore(self, saved: Saved) -> None:
+        """Be where `tensors` and `numbers` were taken."""
+        for name, values in self.tensors().items():
+            values.copy_(saved.tensors[name])
+        self.step, self.best = saved.numbers["step"], saved.numbers["best"]
+        self.log, self.losses = saved.numbers["log"], saved.numbers["losses"]
 
 
 def _computed(
@@ -182,21 +243,21 @@ class _Adam:
     """Adam [arXiv 1412.6980], the whole gradient clipped; torch's own spends 1.6 s importing its compiler."""
 
     def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
-        self.parameters, self.betas, self.steps = parameters, (0.9, 0.999), 0
+        self.parameters, self.betas = parameters, (0.9, 0.999)
         self.first = [torch.zeros_like(p) for p in parameters]
         self.second = [torch.zeros_like(p) for p in parameters]
 
     @torch.no_grad()
-    def step(self, lr: float, clip: float) -> None:
-        self.steps += 1
+    def step(self, step: int, lr: float, clip: float) -> None:
+        """``step`` counts from 1."""
         grads: list[Tensor] = [p.grad for p in self.parameters if p.grad is not None]
         norm = math.sqrt(sum(float(g.square().sum()) for g in grads))
         shrink = min(1.0, clip / (norm + 1e-12))
         beta1, beta2 = self.betas
-        root = math.sqrt(1 - beta2**self.steps)
+        root = math.sqrt(1 - beta2**step)
         for p, grad, first, second in zip(self.parameters, grads, self.first, self.second, strict=True):
             grad *= shrink
             first.lerp_(grad, 1 - beta1)
             second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            p.addcdiv_(first, (second.sqrt() / root).add_(1e-8), value=-lr / (1 - beta1**self.steps))
+            p.addcdiv_(first, (second.sqrt() / root).add_(1e-8), value=-lr / (1 - beta1**step))
             p.grad = None
