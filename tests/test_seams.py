@@ -25,7 +25,7 @@ OWNERS = {  # library -> the only files that load it
     "openai": ("autointerp/llm/providers.py",),
     "tenacity": ("autointerp/llm/policy.py",),
     "sqlite3": ("autointerp/llm/ledger.py",),
-    "jinja2": ("autointerp/templates.py", "autointerp/results/report.py"),
+    "jinja2": ("autointerp/templates.py", "autointerp/results/html_page.py"),
     "anndata": ("autointerp/corpus/*.py", "autointerp/results/anndata.py"),
 }
 FORBIDDEN = {  # files -> what they must not import, not even for types
@@ -142,7 +142,7 @@ def test_a_planted_breach_is_seen(path, text):
         ),
         ("autointerp/run.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import anndata"),
         ("autointerp/corpus/cells.py", "import anndata"),
-        ("autointerp/results/report.py", "from jinja2 import Environment"),
+        ("autointerp/results/html_page.py", "from jinja2 import Environment"),
         ("autointerp/cli.py", "print('done')"),
         (
             "autointerp/explain/one_shot.py",

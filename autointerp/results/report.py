@@ -9,20 +9,17 @@ The light index of all latents is one block; each card is a block of its own, pa
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from autointerp.results.atomic import whole_file
+from autointerp.results.html_page import finite, render_page
 from autointerp.results.payload import HEADLINE, LatentEntry, ReportPayload, score_of, status_of
 
 MAX_CARDS = 2000
@@ -63,18 +60,11 @@ def render_report(payload: ReportPayload) -> bytes:
     with_card = _entries_with_card(payload["latents"])
     card_of = {position: number for number, position in enumerate(with_card)}
     index = [_index_row(entry, card_of.get(i)) for i, entry in enumerate(payload["latents"])]
-    style = "".join(_template(name) for name in _STYLES)
-    script = '(() => {\n"use strict";\n' + "".join(_template(name) for name in _SCRIPTS) + "})();\n"
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(number=_number, count=_count)
     noun = payload["run"].get("noun", "cell")
-    page = environment.from_string(_template("report.html")).render(
+    return render_page(
+        "report.html",
+        _STYLES,
+        _SCRIPTS,
         run=payload["run"],
         noun=noun,
         summary=[row for row in payload["summary"] if row["metric"] == HEADLINE[1]],
@@ -82,15 +72,10 @@ def render_report(payload: ReportPayload) -> bytes:
         headline=HEADLINE,
         n_entries=len(index),
         n_cards=len(with_card),
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_source_hash(style),
-        script_hash=_source_hash(script),
         index_json=_inert_json({"noun": noun, "latents": index}),
         umap_json=_inert_json(payload["umap"]),
         card_jsons=[_inert_json(_card(payload["latents"][i])) for i in with_card],
     )
-    return page.encode("utf-8", errors="replace")
 
 
 def _entries_with_card(latents: Sequence[LatentEntry]) -> list[int]:
@@ -98,7 +83,7 @@ def _entries_with_card(latents: Sequence[LatentEntry]) -> list[int]:
 
     def rank(i: int) -> tuple[float, int]:
         headline = score_of(latents[i], *HEADLINE)
-        value = _finite(headline["value"]) if headline else None
+        value = finite(headline["value"]) if headline else None
         return (math.inf if value is None else -value, i)
 
     return sorted(sorted(range(len(latents)), key=rank)[:MAX_CARDS])
@@ -109,8 +94,8 @@ def _index_row(entry: LatentEntry, card: int | None) -> dict[str, Any]:
     scorer, metric, _ = HEADLINE
     headline = score_of(entry, *HEADLINE)
     neighbour = score_of(entry, scorer, metric, "neighbour")
-    value = _finite(headline["value"]) if headline else None
-    shuffled = _finite(headline["shuffled"]) if headline else None
+    value = finite(headline["value"]) if headline else None
+    shuffled = finite(headline["shuffled"]) if headline else None
     margin = None if value is None or shuffled is None else value - max(CHANCE, shuffled)
     return {
         "latent": entry["latent"],
@@ -170,28 +155,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence):
         return [_plain(inner) for inner in value]
     raise TypeError(f"a report cannot hold a {type(value).__name__}: {value!r}")
-
-
-def _template(name: str) -> str:
-    return (files("autointerp.results") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _source_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _number(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    """Fixed decimals with a true minus; a dash for what is not there."""
-    finite = _finite(value)
-    if finite is None:
-        return "–"
-    text = f"{finite:+.{digits}f}" if sign else f"{finite:.{digits}f}"
-    return text.replace("-", "−")
-
-
-def _count(value: int) -> str:
-    return f"{value:,}"
