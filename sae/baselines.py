@@ -134,7 +134,7 @@ class Neurons(Twins):
 
     @classmethod
     def _parts(cls, z: np.ndarray, config: DictionaryConfig) -> Parts:
-        return Parts(np.eye(config.d), np.eye(config.d))
+        return Parts(np.eye(z.shape[1]), np.eye(z.shape[1]))
 
 
 class NMF(Twins):
@@ -150,7 +150,7 @@ class NMF(Twins):
         self, config: DictionaryConfig, preprocessing: Preprocessing, bias: Tensor | None = None
     ) -> None:
         super().__init__(config, preprocessing, bias)
-        self.encoder = torch.nn.Parameter(torch.zeros(config.m, 2 * config.d))
+        self.encoder = torch.nn.Parameter(torch.zeros(config.m, 2 * preprocessing.width))
 
     @classmethod
     def shapes(cls, config: DictionaryConfig) -> dict[str, tuple[int, ...]]:
@@ -169,7 +169,7 @@ class NMF(Twins):
         model = Factorization(m, init="nndsvda", random_state=config.seed, max_iter=ITERATIONS, tol=0)
         codes = model.fit_transform(halves)  # (r, m)
         encoder = model.components_ * codes.std(0)[:, None]  # (m, 2d)
-        moves = encoder[:, : config.d] - encoder[:, config.d :]  # (m, d)
+        moves = encoder[:, : scaled.shape[1]] - encoder[:, scaled.shape[1] :]  # (m, p)
         return cls._of(
             dataclasses.replace(config, m=m),
             preprocessing,

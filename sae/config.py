@@ -10,8 +10,11 @@ from typing import Any, Literal, NamedTuple
 
 TRAINED = ("topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu")
 KINDS = (*TRAINED, "pca", "ica", "nmf", "neurons", "random")
-SCALINGS = ("global", "dimension", "none")
-Scaling = Literal["global", "dimension", "none"]
+SCALINGS = ("global", "dimension", "whiten", "none")
+CENTERS = ("mean", "controls", "none")
+Scaling = Literal["global", "dimension", "whiten", "none"]
+Center = Literal["mean", "controls", "none"]
+WHITENED = ("icfl",)  # kinds that whiten, center on controls and take unit norm unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,9 @@ class DictionaryConfig:
     m: int  # latents
     k: int  # greatest number of active latents per item; the mean, within 10 %, where it varies
     kind: str = "topk"
-    scaling: Scaling = "global"
+    scaling: Scaling | None = None  # None becomes global, or what the kind is known for
+    center: Center | None = None  # what is subtracted; `fit` replaces None
+    unit_norm: bool | None = None  # whether each item is divided by its norm, last; None becomes False
     seed: int = 0
     lr: float | None = None  # peak of Adam's learning rate
     batch_size: int | None = None  # rows
@@ -41,8 +46,16 @@ class DictionaryConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of dictionary {self.kind!r}; known are {', '.join(KINDS)}")
+        if self.scaling is None:
+            object.__setattr__(self, "scaling", "whiten" if self.kind in WHITENED else "global")
         if self.scaling not in SCALINGS:
             raise ValueError(f"unknown scaling {self.scaling!r}; known are {', '.join(SCALINGS)}")
+        if self.center is not None and self.center not in CENTERS:
+            raise ValueError(f"unknown center {self.center!r}; known are {', '.join(CENTERS)}")
+        if self.unit_norm is None:
+            object.__setattr__(self, "unit_norm", self.kind in WHITENED)
+        if not isinstance(self.unit_norm, bool):
+            raise ValueError(f"unit_norm must be true or false, got {self.unit_norm!r}")
         for name in ("d", "m", "k", "seed", "batch_size", "steps", "aux_k", "dead_after"):
             value = getattr(self, name)
             optional = name in ("batch_size", "steps", "aux_k", "dead_after")
@@ -66,6 +79,19 @@ class DictionaryConfig:
             if not enough or not math.isfinite(value or 0):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
 
+    def centered(self, has_controls: bool) -> DictionaryConfig:
+        """The same with ``center`` decided.
+
+        It becomes the mean; the controls for a kind that whitens, where there are any; nothing where scaling
+        is ``none``.
+        """
+        if self.center is not None:
+            return self
+        if self.scaling == "none":
+            return dataclasses.replace(self, center="none")
+        on_controls = self.kind in WHITENED and has_controls
+        return dataclasses.replace(self, center="controls" if on_controls else "mean")
+
     def resolved(self, n: int) -> DictionaryConfig:
         """The same with every ``None`` replaced, for training on ``n`` rows.
 
@@ -76,7 +102,7 @@ class DictionaryConfig:
         aux_k = _power_of_two(max(self.d / 2, 1)) if self.aux_k is None else self.aux_k
         batch_size = self.batch_size or min(max(_power_of_two(n / 8), 32), 4096)
         return dataclasses.replace(
-            self,
+            self.centered(has_controls=False),
             batch_size=batch_size,
             steps=self.steps or max(3000, math.ceil(3 * n / batch_size)),
             lr=self.lr or min(4e-4 * math.sqrt(2**14 / self.m), 3e-3),

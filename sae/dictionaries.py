@@ -42,16 +42,20 @@ class Dictionary(Protocol):
 
     @property
     def w_dec(self) -> np.ndarray:
-        """(m, d) float32, unit rows: the direction of each latent, in preprocessed space."""
+        """(m, p) float32, unit rows: the direction of each latent, in preprocessed space; p = d, or the number of
+        components that whitening keeps."""
 
     def encode(self, x: np.ndarray) -> SparseCodes:
         """(b, d) → codes of at most k active latents an item, or of k on average (`varying`)."""
 
-    def decode(self, codes: SparseCodes) -> np.ndarray:
-        """Codes → (b, d) float32 in the space of the embedding."""
+    def decode(self, codes: SparseCodes, like: np.ndarray | None = None) -> np.ndarray:
+        """Codes → (b, d) float32 in the space of the embedding. Unit norm forgets how long an item was: there
+        ``like`` (b, d), the items that were encoded, gives their norms, and nothing else of them."""
 
-    def edit(self, x: np.ndarray, latent: int, s: float | np.ndarray) -> np.ndarray:
-        """T⁻¹(T(x) + s·w_latent); s = 0 gives x exactly."""
+    def edit(
+        self, x: np.ndarray, latent: int, s: float | np.ndarray, like: np.ndarray | None = None
+    ) -> np.ndarray:
+        """T⁻¹(T(x) + s·w_latent), the rest of x carried over; s = 0 gives x exactly."""
 
     def fingerprint(self) -> str:
         """sha256 of config and weights, hexadecimal."""
@@ -75,7 +79,8 @@ class TopK(nn.Module):
 
     a = TopK(W_enc (T(x) − b_dec) + b_enc), negative values set to 0;  x̂ = T⁻¹(W_decᵀ a + b_dec)
 
-    Parameters: encoder (m, d), encoder_bias (m,), decoder (m, d) with unit rows, bias (d,), all float32.
+    Parameters: encoder (m, p), encoder_bias (m,), decoder (m, p) with unit rows, bias (p,), all float32;
+    p = preprocessing.width, which is d unless whitening drops components.
     `encode`, `decode`, `edit` take and give numpy arrays in the space of the embedding; `loss` and the
     ``_``-methods live in preprocessed space and take `Scaled` tensors.
     """
@@ -83,21 +88,28 @@ class TopK(nn.Module):
     def __init__(
         self, config: DictionaryConfig, preprocessing: Preprocessing, bias: Tensor | None = None
     ) -> None:
-        """Random unit decoder rows from ``config.seed``; encoder = decoder; ``bias`` (d,) in scaled space."""
+        """Random unit decoder rows from ``config.seed``; encoder = decoder; ``bias`` (p,) in scaled space."""
         super().__init__()
         if len(preprocessing.center) != config.d:
             raise ValueError(f"preprocessing has d = {len(preprocessing.center)}, config has d = {config.d}")
+        if config.k > preprocessing.width:
+            raise ValueError(
+                f"k = {config.k} active latents per item exceeds the {preprocessing.width} components that "
+                "whitening keeps"
+            )
         self.config, self.preprocessing = config, preprocessing
-        rows = torch.randn(config.m, config.d, generator=torch.Generator().manual_seed(config.seed))
+        rows = torch.randn(
+            config.m, preprocessing.width, generator=torch.Generator().manual_seed(config.seed)
+        )
         rows /= rows.norm(dim=1, keepdim=True)
         self.encoder = nn.Parameter(rows.clone())
         self.encoder_bias = nn.Parameter(torch.zeros(config.m))
         self.decoder = nn.Parameter(rows)
-        self.bias = nn.Parameter(torch.zeros(config.d) if bias is None else bias.clone())
+        self.bias = nn.Parameter(torch.zeros(preprocessing.width) if bias is None else bias.clone())
 
     @property
     def w_enc(self) -> Tensor:
-        """(m, d), the encoder's rows."""
+        """(m, p), the encoder's rows."""
         return self.encoder
 
     @property
@@ -118,20 +130,37 @@ class TopK(nn.Module):
         return SparseCodes(indices, values)
 
     @torch.no_grad()
-    def decode(self, codes: SparseCodes) -> np.ndarray:
+    def decode(self, codes: SparseCodes, like: np.ndarray | None = None) -> np.ndarray:
         indices = torch.from_numpy(codes.indices.astype(np.int64))
         values = torch.from_numpy(codes.values.astype(np.float32))
-        return self.preprocessing.inverse(self._decode(indices, values)).numpy()
+        items = None if like is None else torch.from_numpy(self._checked(like).astype(np.float32))
+        if items is not None and len(items) != len(indices):
+            raise ValueError(f"{len(indices)} codes and {len(items)} items to be like do not fit together")
+        return self.preprocessing.inverse(self._decode(indices, values), items).numpy()
 
-    def edit(self, x: np.ndarray, latent: int, s: float | np.ndarray) -> np.ndarray:
-        """``s``: one strength, or one per item (b,). x: (d,) or (b, d); keeps its floating dtype."""
+    def edit(
+        self, x: np.ndarray, latent: int, s: float | np.ndarray, like: np.ndarray | None = None
+    ) -> np.ndarray:
+        """x moved by s times the latent's direction, everything else of x kept: T⁻¹(T(x) + s·w_latent).
+
+        x : (d,) or (b, d); keeps its floating dtype
+        s : one strength, or one per item (b,)
+        like : of the shape of x; with unit norm the step is s·w_latent times the norm of ``like``, by default
+            of x. Without unit norm it has no effect.
+
+        s = 0 gives x exactly. Editing by s and then by −s gives x back, to rounding; with unit norm only if
+        the second edit has ``like=x``, since the edited item has another norm than x.
+        """
         if not 0 <= latent < self.config.m:
             raise ValueError(f"latent {latent} does not exist; latents are 0 … {self.config.m - 1}")
         x = np.asarray(x)
         batch = self._checked(np.atleast_2d(x))
         batch = batch if batch.dtype.kind == "f" else batch.astype(np.float32)
         strength = np.broadcast_to(np.asarray(s, dtype=batch.dtype), len(batch))[:, None]  # (b, 1)
-        return self.preprocessing.move(batch, strength * self.w_dec[latent]).reshape(x.shape)
+        items = None if like is None else self._checked(np.atleast_2d(like))
+        if items is not None and len(items) != len(batch):
+            raise ValueError(f"{len(batch)} items to edit and {len(items)} to be like do not fit together")
+        return self.preprocessing.move(batch, strength * self.w_dec[latent], items).reshape(x.shape)
 
     def fingerprint(self) -> str:
         said = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
@@ -141,13 +170,13 @@ class TopK(nn.Module):
         return said.hexdigest()
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Every array that decides what the dictionary does: parameters, buffers, center and scale."""
+        """Every array that decides what the dictionary does: parameters, buffers and preprocessing."""
         held = {name: values.detach().numpy() for name, values in self.state_dict().items()}
-        return held | {"center": self.preprocessing.center.numpy(), "scale": self.preprocessing.scale.numpy()}
+        return held | self.preprocessing.arrays()
 
     @classmethod
     def shapes(cls, config: DictionaryConfig) -> dict[str, tuple[int, ...]]:
-        """What `weights` holds besides center and scale, all float32."""
+        """What `weights` holds besides preprocessing, all float32; ``config.d`` stands for p here."""
         m, d = config.m, config.d
         return {"encoder": (m, d), "encoder_bias": (m,), "decoder": (m, d), "bias": (d,)}
 

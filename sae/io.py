@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,14 +15,15 @@ import torch
 from .config import DictionaryConfig
 from .dictionaries import TopK
 from .kinds import KINDS
-from .preprocess import Preprocessing
+from .preprocess import Preprocessing, Record
 
-FORMAT = 1
+FORMAT = 2  # 1 had no centering on controls, no whitening and no unit norm
 
 
 def save(dictionary: TopK, directory: str | os.PathLike[str]) -> Path:
-    """Write ``config.json`` (format, config, fingerprint) and ``weights.safetensors``; returns the directory.
+    """Write ``config.json`` (format, config, preprocessing, fingerprint) and ``weights.safetensors``.
 
+    ``preprocessing`` says what it was fitted on, and what whitening keeps. Returns the directory.
     Written to ``<directory>.partial`` and renamed. ``ValueError`` where the directory is not empty.
     """
     from safetensors.numpy import save as to_bytes
@@ -35,7 +37,12 @@ def save(dictionary: TopK, directory: str | os.PathLike[str]) -> Path:
     weights = {name: np.ascontiguousarray(values) for name, values in dictionary.weights().items()}
     (partial / "weights.safetensors").write_bytes(to_bytes(weights))  # save_file hides an OSError
     config = dictionary.config.to_dict()
-    described = {"format": FORMAT, "config": config, "fingerprint": dictionary.fingerprint()}
+    described = {
+        "format": FORMAT,
+        "config": config,
+        "preprocessing": dictionary.preprocessing.record(),
+        "fingerprint": dictionary.fingerprint(),
+    }
     (partial / "config.json").write_text(json.dumps(described, indent=2) + "\n")
     os.replace(partial, target)
     return target
@@ -60,7 +67,12 @@ def load(directory: str | os.PathLike[str]) -> TopK:
     except (SafetensorError, ValueError, OSError) as error:
         raise ValueError(f"{weights_path} cannot be read: {error}") from error
 
-    shapes = KINDS[config.kind].shapes(config) | {"center": (config.d,), "scale": (config.d,)}
+    try:
+        record = Record.of(described["preprocessing"], config)
+        inside = dataclasses.replace(config, d=record.components)  # what sizes the weights
+    except ValueError as error:
+        raise ValueError(f"{config_path}: key 'preprocessing': {error}") from error
+    shapes = KINDS[config.kind].shapes(inside) | record.shapes(config)
     unknown = sorted(set(weights) - set(shapes))
     if unknown:
         raise ValueError(f"{weights_path}: unknown key {unknown[0]!r}")
@@ -72,13 +84,14 @@ def load(directory: str | os.PathLike[str]) -> TopK:
             seen = f"{held.dtype} {held.shape}"
             raise ValueError(f"{weights_path}: key {name!r} must be float32 {shape}, got {seen}")
 
-    tensors = {name: torch.from_numpy(held) for name, held in weights.items()}
+    held_apart = {name: weights.pop(name) for name in record.shapes(config)}
     try:
-        preprocessing = Preprocessing(tensors.pop("center"), tensors.pop("scale"), config.scaling)
+        preprocessing = Preprocessing.of_arrays(config, record, held_apart)
     except ValueError as error:
-        raise ValueError(f"{weights_path}: keys 'center', 'scale': {error}") from error
+        names = ", ".join(map(repr, held_apart))
+        raise ValueError(f"{weights_path}: keys {names}: {error}") from error
     dictionary = KINDS[config.kind](config, preprocessing)
-    dictionary.load_state_dict(tensors)
+    dictionary.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
     dictionary.requires_grad_(False)
     if dictionary.fingerprint() != described["fingerprint"]:
         raise ValueError(
@@ -94,11 +107,11 @@ def _described(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(described, dict):
         raise ValueError(f"{path} must hold a JSON object")
-    for key in ("format", "config", "fingerprint"):
+    for key in ("format", "config", "preprocessing", "fingerprint"):
         if key not in described:
             raise ValueError(f"{path}: key {key!r} is missing")
-    if described["format"] != FORMAT:
-        raise ValueError(f"{path}: key 'format' is {described['format']!r}; this version reads {FORMAT}")
-    if not isinstance(described["config"], dict):
-        raise ValueError(f"{path}: key 'config' must be an object")
+        if key == "format" and described[key] != FORMAT:
+            raise ValueError(f"{path}: key 'format' is {described[key]!r}; this version reads {FORMAT}")
+        if key in ("config", "preprocessing") and not isinstance(described[key], dict):
+            raise ValueError(f"{path}: key {key!r} must be an object")
     return described

@@ -46,6 +46,7 @@ def fit(
     rows: np.ndarray | None = None,
     progress: Progress | None = None,
     *,
+    controls: np.ndarray | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every_s: float = 60.0,
     resumed: Callable[[int], None] | None = None,
@@ -61,21 +62,23 @@ def fit(
     in every tiny product cost 20-fold on a busy machine.
 
     progress : called with (step, steps, fvu, l0, dead_share), fvu in preprocessed space
+    controls : row numbers among ``rows``, for whitening and for centering on them (`Preprocessing.fit`)
     checkpoint : a file that keeps the state of the training every ``checkpoint_every_s`` seconds, and is
         deleted at the end. Where one of the same config, data, machine and number of threads is found, the
         fit goes on from there, and ends at the same bytes; one that belongs to another fit or is damaged is
         replaced, with a warning in the log. Baselines need none
     resumed : called with the step of the checkpoint that was found
 
-    ``ValueError`` where shapes disagree, there are fewer than 4 rows, a row holds NaN or infinity, or
-    training diverges.
+    ``ValueError`` where shapes disagree, there are fewer than 4 rows, a row holds NaN or infinity, controls
+    are missing or not among the rows, whitening keeps fewer than k components, or training diverges.
     """
     rows = _own_rows(x, config, rows)
+    config = config.centered(controls is not None)
     fitting, held = _hold_back(rows, config)
     if config.kind == "random" or config.kind in BASELINES:
-        return _computed(x, config, rows, fitting, held)
+        return _computed(x, config, rows, controls, fitting, held)
     config = config.resolved(len(fitting))
-    dictionary = _initial(x, config, rows)
+    dictionary = _initial(x, config, rows, controls)
     held_x = np.concatenate([values for _, values in blocks(x, held, 1 << 14)])  # (h, d)
     assert config.steps and config.batch_size and config.dead_after and config.lr
     with _threads(config.batch_size * config.d * config.m):
@@ -170,23 +173,30 @@ class _Training:
 
 
 def _computed(
-    x: Rows, config: DictionaryConfig, rows: np.ndarray, fitting: np.ndarray, held: np.ndarray
+    x: Rows,
+    config: DictionaryConfig,
+    rows: np.ndarray,
+    controls: np.ndarray | None,
+    fitting: np.ndarray,
+    held: np.ndarray,
 ) -> Fitted:
     """What takes no step: the random dictionary and the baselines."""
     if config.kind == "random":
-        made = untrained(x, config, rows)
+        made = untrained(x, config, rows, controls=controls)
     else:
-        preprocessing = Preprocessing.fit(x, rows, config.scaling)
-        made = BASELINES[config.kind].fit(x, config, fitting, preprocessing)
+        made = BASELINES[config.kind].fit(x, config, fitting, _preprocessing(x, config, rows, controls))
     measured = quality(made, x, held)
     measured["dead_share"] = quality(made, x, fitting)["dead_share"]
     return Fitted(made, [], measured)
 
 
-def untrained(x: Rows, config: DictionaryConfig, rows: np.ndarray | None = None) -> TopK:
+def untrained(
+    x: Rows, config: DictionaryConfig, rows: np.ndarray | None = None, *, controls: np.ndarray | None = None
+) -> TopK:
     """The random dictionary, a control: what `fit` starts from, with its preprocessing and no step taken."""
     rows = _own_rows(x, config, rows)
-    return _initial(x, config.resolved(len(rows)), rows).requires_grad_(False)
+    config = config.centered(controls is not None).resolved(len(rows))
+    return _initial(x, config, rows, controls).requires_grad_(False)
 
 
 def _own_rows(x: Rows, config: DictionaryConfig, rows: np.ndarray | None) -> np.ndarray:
@@ -207,11 +217,24 @@ def _hold_back(rows: np.ndarray, config: DictionaryConfig) -> tuple[np.ndarray, 
     return np.sort(order[n_held:]), np.sort(order[: min(n_held, HELD_BACK_ROWS)])
 
 
-def _initial(x: Rows, config: DictionaryConfig, rows: np.ndarray) -> TopK:
-    preprocessing = Preprocessing.fit(x, rows, config.scaling)
+def _preprocessing(
+    x: Rows, config: DictionaryConfig, rows: np.ndarray, controls: np.ndarray | None
+) -> Preprocessing:
+    assert config.scaling and config.unit_norm is not None
+    return Preprocessing.fit(
+        x, rows, config.scaling, center=config.center, unit_norm=config.unit_norm, controls=controls
+    )
+
+
+def _initial(x: Rows, config: DictionaryConfig, rows: np.ndarray, controls: np.ndarray | None = None) -> TopK:
+    """Random directions about the mean of the preprocessed rows."""
+    preprocessing = _preprocessing(x, config, rows, controls)
     bias = None  # centered data has its mean at 0
-    if config.scaling == "none":
-        bias = Preprocessing.fit(x, rows, "global").center
+    if config.center != "mean" or config.unit_norm:
+        total = torch.zeros(preprocessing.width, dtype=torch.float64)
+        for _, values in blocks(x, rows, 1 << 14):
+            total += preprocessing.forward(torch.from_numpy(values.astype(np.float32))).double().sum(0)
+        bias = (total / len(rows)).float()  # (p,)
     return KINDS[config.kind](config, preprocessing, bias)
 
 

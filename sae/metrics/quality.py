@@ -11,6 +11,7 @@ from ..rows import Rows, blocks, chosen_rows
 
 if TYPE_CHECKING:
     from ..dictionaries import Dictionary
+    from ..preprocess import Preprocessing
 
 MANY_ROWS = 1_000_000  # from here on, dead is a rate below DEAD_RATE, not never
 DEAD_RATE = 1e-5
@@ -25,42 +26,56 @@ def quality(
     Returns
     -------
     n : rows measured
-    fvu : Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ the mean of these rows, in the embedding's space; NaN for a single row
-    fvu_scaled : the same in preprocessed space, which training minimizes; differs under scaling ``dimension``
+    fvu : Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ the mean of these rows, in the embedding's space; NaN for a single row.
+        What whitening drops counts as missed; with unit norm, x̂ has the norm of x
+    fvu_scaled : the same in preprocessed space, which training minimizes; equal under scaling ``global``
     cosine : mean cosine of x − center and x̂ − center
     l0 : mean number of active latents
     dead_share : share of latents that fire on none of these rows; from 10⁶ rows on, on less than 1e-5 of them
     dense_share : share of latents that fire on more than half of these rows
     """
     rows, d = chosen_rows(x, rows), x.shape[1]
-    center = dictionary.preprocessing.center.double().numpy()
-    scale = dictionary.preprocessing.scale.double().numpy()
-    errors, squares, sums = np.zeros(d), np.zeros(d), np.zeros(d)  # per dimension, about the center
+    preprocessing = dictionary.preprocessing
+    center = preprocessing.center.double().numpy()
+    errors, squares, sums = 0.0, 0.0, np.zeros(d)  # about the center
+    missed, spread, means = 0.0, 0.0, np.zeros(preprocessing.width)  # the same of preprocessed rows
     cosines = 0.0
     fired = torch.zeros(dictionary.config.m, dtype=torch.int64)
     for _, values in blocks(x, rows, block_rows):
         codes = dictionary.encode(values)
         about = values - center  # (b, d) float64
-        decoded = dictionary.decode(codes) - center
-        errors += ((about - decoded) ** 2).sum(0)
-        squares += (about**2).sum(0)
+        decoded = dictionary.decode(codes, like=values) - center
+        errors += float(((about - decoded) ** 2).sum())
+        squares += float((about**2).sum())
         sums += about.sum(0)
+        scaled, scaled_back = _scaled(preprocessing, about + center, decoded + center)  # (b, p)
+        missed += float(((scaled - scaled_back) ** 2).sum())
+        spread += float((scaled**2).sum())
+        means += scaled.sum(0)
         norms = np.linalg.norm(about, axis=1) * np.linalg.norm(decoded, axis=1)  # (b,)
         cosines += float(((about * decoded).sum(1) / np.maximum(norms, 1e-30)).sum())
         active = torch.from_numpy(codes.indices[codes.values > 0])
         fired += torch.bincount(active, minlength=dictionary.config.m)
     n = len(rows)
-    variances = squares - sums**2 / n  # (d,) times n
     dead = fired < DEAD_RATE * n if n >= MANY_ROWS else fired == 0
     return {
         "n": n,
-        "fvu": _ratio(errors.sum(), variances.sum()),
-        "fvu_scaled": _ratio((errors / scale**2).sum(), (variances / scale**2).sum()),
+        "fvu": _ratio(errors, squares - float(sums @ sums) / n),
+        "fvu_scaled": _ratio(missed, spread - float(means @ means) / n),
         "cosine": cosines / n,
         "l0": float(fired.sum()) / n,
         "dead_share": float(dead.float().mean()),
         "dense_share": float((fired > DENSE_RATE * n).float().mean()),
     }
+
+
+def _scaled(
+    preprocessing: Preprocessing, x: np.ndarray, decoded: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """T(x) and what was decoded, (b, p) float64, both divided by the norms of x where there is unit norm."""
+    items, back = torch.from_numpy(x), torch.from_numpy(decoded)
+    norms = preprocessing.norms(items).clamp_min(torch.finfo(torch.float64).tiny)  # (b, 1)
+    return (preprocessing.linear(items) / norms).numpy(), (preprocessing.linear(back) / norms).numpy()
 
 
 def _ratio(errors: float, variances: float) -> float:
