@@ -85,17 +85,15 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
 
     NaN is no test: it stays NaN and is not counted in n.
     """
+    from scipy.stats import false_discovery_control
+
     p = np.asarray(p, dtype=float)
     tested = ~np.isnan(p)
     if ((p[tested] < 0) | (p[tested] > 1)).any():
         raise ValueError("p-values lie between 0 and 1")
     adjusted = np.full(p.shape, np.nan)
-    n = int(tested.sum())
-    order = np.argsort(p[tested], kind="stable")
-    stepped = p[tested][order] * n / np.arange(1, n + 1)
-    ordered = np.empty(n)
-    ordered[order] = np.minimum(1.0, np.minimum.accumulate(stepped[::-1])[::-1])
-    adjusted[tested] = ordered
+    if tested.any():
+        adjusted[tested] = false_discovery_control(p[tested])
     return adjusted
 
 
