@@ -1,5 +1,6 @@
 """Sizes and configurations: what is allowed, what is chosen, what is refused."""
 
+import dataclasses
 import json
 
 import pytest
@@ -40,6 +41,8 @@ def test_default_size_keeps_what_the_user_chose():
         ({"k": 2.0}, "k must be a whole number"),
         ({"kind": "topp"}, "unknown kind .*'topp'"),
         ({"scaling": "unit"}, "unknown scaling 'unit'"),
+        ({"center": "median"}, "unknown center 'median'; known are mean, controls, none"),
+        ({"unit_norm": 1}, "unit_norm must be true or false, got 1"),
         ({"lr": 0.0}, "lr must be positive"),
         ({"lr": float("nan")}, "lr must be positive and finite"),
         ({"held_back": 1.0}, "held_back must be a share"),
@@ -79,3 +82,10 @@ def test_resolved_fills_every_gap_and_keeps_what_is_given():
     assert resolved.steps == 7 and resolved.batch_size == 4096
     assert DictionaryConfig(d=50, m=512, k=16).resolved(10_000_000).steps * 4096 >= 30_000_000
     assert resolved.resolved(10) == resolved
+
+
+def test_the_center_is_the_mean_unless_nothing_is_scaled_or_somebody_chose():
+    config = DictionaryConfig(d=16, m=8, k=4)
+    assert config.centered(has_controls=True).center == "mean"
+    assert dataclasses.replace(config, scaling="none").centered(has_controls=True).center == "none"
+    assert dataclasses.replace(config, center="controls").centered(has_controls=False).center == "controls"

@@ -9,6 +9,8 @@ from safetensors.numpy import load_file, save_file
 
 from sae import DictionaryConfig, fit, load, save
 
+RECORD = {"rows": 200, "controls": 0, "components": 10, "shrinkage": 0.0}
+
 
 @pytest.fixture
 def saved(tmp_path):
@@ -47,7 +49,7 @@ def test_a_missing_file_is_named(saved, name):
         load(directory)
 
 
-@pytest.mark.parametrize("key", ["format", "config", "fingerprint"])
+@pytest.mark.parametrize("key", ["format", "config", "preprocessing", "fingerprint"])
 def test_a_missing_config_key_is_named(saved, key):
     _, directory, _ = saved
     change_config(directory, **{key: None})
@@ -90,6 +92,11 @@ def test_a_changed_config_does_not_fit_the_fingerprint(saved):
         ({"config": {"d": 10, "m": 2, "k": 4}}, "key 'config': k = 4"),
         ({"config": [1]}, "key 'config' must be an object"),
         ({"format": 99}, "key 'format' is 99"),
+        ({"preprocessing": [1]}, "key 'preprocessing' must be an object"),
+        ({"preprocessing": {"rows": 3}}, "must hold rows, controls, components, shrinkage, got rows"),
+        ({"preprocessing": {**RECORD, "rows": "9"}}, "counts must be whole numbers and shrinkage a share"),
+        ({"preprocessing": {**RECORD, "shrinkage": 2}}, "counts must be whole numbers and shrinkage a share"),
+        ({"preprocessing": {**RECORD, "components": 9}}, "components = 9 does not fit d = 10"),
     ],
 )
 def test_an_unfit_config_is_refused(saved, changed, message):
@@ -126,3 +133,23 @@ def test_what_is_there_is_not_overwritten(saved):
     dictionary, directory, _ = saved
     with pytest.raises(ValueError, match="exists already"):
         save(dictionary, directory)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"whitening": None}, "key 'whitening' is missing"),
+        ({"scale": np.ones(10, np.float32)}, "unknown key 'scale'"),
+        ({"unwhitening": np.ones((8, 10), np.float32)}, "key 'unwhitening' must be float32 .9, 10., got"),
+        ({"whitening": np.full((10, 9), np.nan, np.float32)}, "a whitening must be finite"),
+        ({"whitening": np.ones((10, 9), np.float32)}, "key 'fingerprint' does not fit"),
+    ],
+)
+def test_an_unfit_whitening_is_refused(tmp_path, changed, message):
+    x = np.random.default_rng(0).normal(size=(200, 10)).astype(np.float32)
+    x[:, 9] = x[:, 0]
+    config = DictionaryConfig(d=10, m=16, k=4, steps=20, scaling="whiten")
+    directory = save(fit(x, config).dictionary, tmp_path / "dictionary")
+    change_weights(directory, **changed)
+    with pytest.raises(ValueError, match=message):
+        load(directory)
