@@ -129,6 +129,19 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
+class SetShift:
+    """A gene set that a latent's shifted features come from more than genes expressed alike do."""
+
+    name: str
+    direction: Direction
+    z: float
+    fdr: float
+    overlap: int  # of its measured genes, how many are among the 200 that shift most that way
+    n_measured: int
+    leading: tuple[str, ...]  # those, most shifted first
+
+
+@dataclass(frozen=True, slots=True)
 class ShownItem:
     """One explain item as an explainer sees it, with the panel of named features beside it, zeros included."""
 
@@ -154,7 +167,9 @@ class Evidence:
     covariates: tuple[tuple[str, float, float], ...]  # (name, median active, median matched silent)
     noun: str = "cell"  # what one item is called in a prompt
     feature_noun: str = "gene"
-    category_counts: tuple[tuple[str, int], ...] = ()  # opted in by the user, else empty
+    category_counts: tuple[tuple[str, int], ...] = ()  # opted in by the user, or for the majority control; else empty
+    category_contrast: Contrast | None = None  # of the commonest category, for the majority control alone
+    enriched: tuple[SetShift, ...] = ()  # gene sets, where a collection is given
 
     def features(self) -> frozenset[str]:
         return frozenset(f.name for c in self.contrasts for f in (*c.up, *c.down))

@@ -8,10 +8,14 @@ from autointerp.schema import Evidence, Failure, Label
 
 
 class Explainer(Protocol):
-    """Writes one label from what ``Evidence`` shows, which never holds held-out items."""
+    """Writes one label from what ``Evidence`` shows, which never holds held-out items.
+
+    reads_categories : whether it is shown the user's annotation, which is withheld from all others
+    """
 
     name: str
     needs_model: bool
+    reads_categories: bool
 
     async def explain(self, evidence: Evidence, llm: Any) -> Label | Failure:
         """``llm`` is an ``autointerp.llm.client.LLM``, or None for an explainer without a model."""

@@ -22,6 +22,7 @@ class FromFile:
     """
 
     needs_model = False
+    reads_categories = False
 
     def __init__(self, path: str | Path):
         self.path = Path(path)

@@ -19,6 +19,7 @@ class Markers:
 
     name = "markers"
     needs_model = False
+    reads_categories = False
 
     async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
         contrast = evidence.contrasts[0]
