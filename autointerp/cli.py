@@ -15,6 +15,7 @@ from autointerp.cli_options import (
     BudgetTokens,
     BudgetUsd,
     Category,
+    Center,
     Concurrency,
     Config,
     Control,
@@ -45,6 +46,7 @@ from autointerp.cli_options import (
     Seed,
     Symbols,
     Threads,
+    UnitNorm,
     Unpriced,
 )  # fmt: skip
 from autointerp.errors import EXIT_CODE, UserError
@@ -76,7 +78,8 @@ def run(
     matrix: Matrix = None, gene_symbols: Symbols = None, group: Group = None, category: Category = None,
     control: Control = None, control_group: ControlGroup = None, backed: Backed = None,
     dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
-    scaling: Scaling = None, explainer: Explainers = None, model: Model = None, judge: Judge = None,
+    scaling: Scaling = None, center: Center = None, unit_norm: UnitNorm = None,
+    explainer: Explainers = None, model: Model = None, judge: Judge = None,
     base_url: BaseUrl = None, judge_base_url: JudgeUrl = None, endpoint_name: EndpointName = None,
     allow_unpriced: Unpriced = None, scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
@@ -95,7 +98,8 @@ def fit(
     matrix: Matrix = None, gene_symbols: Symbols = None, group: Group = None, category: Category = None,
     control: Control = None, control_group: ControlGroup = None, backed: Backed = None,
     dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
-    scaling: Scaling = None, threads: Threads = None, seed: Seed = None, out: Out = None,
+    scaling: Scaling = None, center: Center = None, unit_norm: UnitNorm = None,
+    threads: Threads = None, seed: Seed = None, out: Out = None,
 ) -> None:  # fmt: skip
     """Start a run directory: read the data, cut the splits, fit the dictionary."""
     _go(_config(dict(locals())), "fit")

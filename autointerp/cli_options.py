@@ -29,7 +29,21 @@ Dictionary = Annotated[
 Acts = Annotated[str | None, typer.Option("--activations", help="your own activations: obsm key or .npz")]
 Latents = Annotated[str | None, typer.Option(help="size of the dictionary, or auto")]
 K = Annotated[str | None, typer.Option("--k", help="most active latents per cell, or auto")]
-Scaling = Annotated[str | None, typer.Option(help="global, dimension or none")]
+Scaling = Annotated[
+    str | None,
+    typer.Option(
+        help="global, dimension, whiten (on --control rows) or none [default: global; icfl: whiten]"
+    ),
+]
+Center = Annotated[
+    str | None, typer.Option(help="mean, controls (--control rows) or none [default: mean; icfl: controls]")
+]
+UnitNorm = Annotated[
+    bool | None,
+    typer.Option(
+        "--unit-norm/--no-unit-norm", help="divide each preprocessed embedding by its norm [default: icfl]"
+    ),
+]
 Explainers = Annotated[
     list[str] | None,
     typer.Option("--explainer", help="markers, one_shot or file:labels.csv; may be repeated"),

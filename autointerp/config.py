@@ -22,7 +22,7 @@ DICTIONARIES = (
 # What decides items, latents and splits; together with the data it names the run. The rest may change within a run.
 IDENTITY = (
     "embedding", "pca", "layer", "matrix", "gene_symbols", "group", "category", "control", "control_group",
-    "dictionary", "activations", "latents", "k", "scaling", "seed",
+    "dictionary", "activations", "latents", "k", "scaling", "center", "unit_norm", "seed",
 )  # fmt: skip
 
 
@@ -52,7 +52,17 @@ class RunConfig(BaseModel):
     )
     latents: int | Literal["auto"] = Field("auto", description="size of the dictionary")
     k: int | Literal["auto"] = Field("auto", description="greatest number of active latents per item")
-    scaling: Literal["global", "dimension", "none"] = Field("global", description="how embeddings are scaled")
+    scaling: Literal["global", "dimension", "whiten", "none"] | None = Field(
+        None,
+        description="how embeddings are scaled; whiten: on the --control rows; by default global, icfl whiten",
+    )
+    center: Literal["mean", "controls", "none"] | None = Field(
+        None,
+        description="what is subtracted from embeddings; by default the mean, icfl the mean of --control rows",
+    )
+    unit_norm: bool | None = Field(
+        None, description="divide each preprocessed embedding by its norm; by default icfl alone"
+    )
     explainer: tuple[str, ...] = Field(
         (), description="markers, one_shot or file:labels.csv; several stand side by side"
     )

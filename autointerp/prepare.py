@@ -121,6 +121,12 @@ class Prepared:
     @cached_property
     def fitted(self) -> tuple[Any, dict[str, float]]:
         """The dictionary, and its quality on the rows held back from training ({} where it was brought)."""
+        dictionary, quality = self._fitted()
+        if dictionary.preprocessing.summary:
+            self.notes.append(dictionary.preprocessing.summary)
+        return dictionary, quality
+
+    def _fitted(self) -> tuple[Any, dict[str, float]]:
         import torch
 
         import sae
@@ -133,13 +139,20 @@ class Prepared:
         if kind not in DICTIONARIES:
             return self._brought(d), {}
         size = self._size(n, d)
+        c = self.config
         wanted = sae.DictionaryConfig(
-            d=d, m=size.m, k=size.k, kind=kind, scaling=self.config.scaling, seed=self.config.seed
-        )
+            d=d, m=size.m, k=size.k, kind=kind, seed=c.seed,
+            scaling=c.scaling, center=c.center, unit_norm=c.unit_norm,
+        ).centered(c.control is not None)  # fmt: skip
+        uses_controls = wanted.scaling == "whiten" or wanted.center == "controls"
+        is_control = self.corpus.is_control if uses_controls else None
         rank = f"{kind}, k = {size.k} active per item; the embedding limits how many latents it has."
         self.notes.append(f"Dictionary: {rank if kind in COMPUTED else size.reason}")
         said = json.dumps(
-            [self.fingerprint, self._embedding_spec(), self.split.hash, wanted.to_dict(), self.config.threads]
+            [
+                *(self.fingerprint, self._embedding_spec(), self.split.hash, wanted.to_dict(), c.threads),
+                *([c.control] if is_control is not None else []),
+            ]
         )
         folder = self.cache / f"dictionary-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         figures = folder.with_suffix(".quality.json")
@@ -150,7 +163,13 @@ class Prepared:
                 self._forget(folder, error)
         with self.timed("fit dictionary"):
             try:
-                fitted = sae.fit(embeddings, wanted, rows=explain, progress=self._fit_progress)
+                fitted = sae.fit(
+                    embeddings,
+                    wanted,
+                    rows=explain,
+                    progress=self._fit_progress,
+                    controls=None if is_control is None else explain[is_control[explain]],
+                )
             except ValueError as error:
                 raise UserError(
                     f"No dictionary can be fitted to {self.config.embedding!r}: {error}."
@@ -164,6 +183,8 @@ class Prepared:
     def check(self) -> None:
         """Refuse what is brought or asked for where it cannot be used, before anything is fitted; cut the splits."""
         c, corpus = self.config, self.corpus
+        if c.center == "controls" and c.control is None:
+            raise UserError("--center controls: which rows are controls? Pass --control COLUMN=VALUE.")
         if c.activations is not None:
             _ = self.activations
         else:
