@@ -307,8 +307,9 @@ def _close(made: Run, stage: str, result: Any) -> None:
         _say(f"Next: autointerp {following[stage]} {directory}")
     else:
         print(f"{result}")
-        if not any(e.needs_model for e in made.explainers.values()) and made.config.judge_name == "signature":
-            _say("No language model was asked: labels are marker features, judged by their signature.")
+        if not any(e.needs_model for e in made.explainers.values()) and not made.config.judge_is_model:
+            rule = "their signature" if made.config.judge_name == "signature" else made.config.judge_name
+            _say(f"No language model was asked: labels are marker features, judged by {rule}.")
             _say(f"Next: open {result}, or label with a model: "
                  f"autointerp label {directory} --explainer one_shot --model PROVIDER/NAME")  # fmt: skip
         else:

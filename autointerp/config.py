@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from autointerp.errors import UserError, unknown_name
 
 SCORERS = ("detection", "signature")
+RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 CONTROLS = ("shuffled", "ceiling")
 COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
 DICTIONARIES = (
@@ -69,7 +70,9 @@ class RunConfig(BaseModel):
     model: str | None = Field(
         None, description="labeling model, PROVIDER/NAME; none: no language model is asked"
     )
-    judge: str | None = Field(None, description="judging model, or signature (a rule, no model)")
+    judge: str | None = Field(
+        None, description=f"judging model, or a rule that asks none: {', '.join(RULE_JUDGES)}"
+    )
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint of both models")
     judge_base_url: str | None = Field(
         None, description="endpoint of the judge alone; 'provider': its provider's own"
@@ -163,6 +166,11 @@ class RunConfig(BaseModel):
     def explainers(self) -> tuple[str, ...]:
         """As asked for; by default ``one_shot`` with a model and ``markers`` without."""
         return self.explainer or (("one_shot",) if self.model else ("markers",))
+
+    @property
+    def judge_is_model(self) -> bool:
+        """Whether judging asks a language model."""
+        return self.judge_name not in RULE_JUDGES
 
     @property
     def judge_name(self) -> str:

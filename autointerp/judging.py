@@ -1,82 +1,96 @@
-"""How are labels tested? Held-out items go to the judge, for the labels, their shuffled controls and the ceiling."""
+"""How are labels tested? Held-out items go to the judge, for the labels, their controls and the ceiling."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-from threadpoolctl import threadpool_limits
-
-from autointerp.config import RunConfig
+from autointerp.controls import CALIBRATION, LABEL_CONTROLS, OWN, Bench, Test, ceiling
 from autointerp.explain.claims import named_features
 from autointerp.explain.one_shot import reask_message
-from autointerp.judge.base import Judge
-from autointerp.judge.ceiling import CeilingJudge
 from autointerp.judge.llm import LLMJudge
-from autointerp.judge.signature import SignatureJudge, Signatures
+from autointerp.judge.registry import rule_judge
 from autointerp.labeling import Drain, Labels
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
-from autointerp.schema import Answer, Failure, Label, Question, Score, Trials
-from autointerp.score import detection
-from autointerp.score import signature as signature_score
-from autointerp.score.shuffled import RULE_ROUNDS, derangement, sampled_latents
+from autointerp.schema import WAITING, Answer, Failure, Label, Question, Score, SplitName, Trials
+from autointerp.score.base import Items, Material, Reader, Scorer
+from autointerp.score.registry import SCORERS
 
 PANEL_FEATURES = 15
 
 
-@dataclass(frozen=True, eq=False)
-class Test:
-    """One label before one judge: the label itself, another latent's in its place, or none for the ceiling."""
+@dataclass(frozen=True)
+class Plan:
+    """One judge and what it is asked for.
 
-    judge: Judge
-    label: Label
-    latent: int  # whose held-out items are asked about
-    explainer: str
-    control: str = ""
-    replicate: int = 0
+    judge : a model, or a rule of ``judge.registry``
+    scorers, controls : by name
+    calibrate : whether a model is also asked about develop items; a rule always is
+    settled : of an earlier command: nothing is sent, and labels with an unanswered question are left out
+    """
+
+    judge: str
+    scorers: tuple[str, ...]
+    controls: tuple[str, ...] = ()
+    calibrate: bool = False
+    settled: bool = False
+
+
+class Judged(NamedTuple):
+    """All trials in a fixed order, and the labels about which nothing could be asked, each with its reason."""
+
+    trials: list[Trials]
+    unasked: list[Score]
 
 
 async def judge_all(
-    prepared: Prepared,
-    config: RunConfig,
-    explainers: Sequence[str],
-    labels: Labels,
-    session: Session,
-    drain: Drain,
-) -> list[Trials]:
-    """Every judged label in a fixed order: per explainer the labels, then shuffled ones; the ceiling; signatures."""
-    tests = _tests(prepared, config, explainers, labels, session) if "detection" in config.scorers else []
+    prepared: Prepared, plan: Plan, explainers: Sequence[str], labels: Labels, session: Session, drain: Drain
+) -> Judged:
+    """Per scorer and explainer the labels, then shuffled ones; after them the scorer's ceiling."""
+    material = material_of(prepared)
+    drawn = _Drawn(material)
     measured = frozenset(map(str, prepared.corpus.feature_names))
+    tests, unasked = [], []
+    for test in _tests(prepared, plan, material, explainers, labels, session):
+        found = drawn.items(test)
+        if not isinstance(found, Failure):
+            tests.append(test)
+        elif test.control == OWN:
+            unasked.append(_unasked(test, found, prepared))
     asked: list[tuple[int, Question]] = []
     for number, test in enumerate(tests):
-        panel = label_panel(test.label, measured) if test.judge.batch_size else ()
-        held_out = prepared.example_sets[test.latent].test
-        batches = detection.questions(
-            test.label, test.latent, held_out, test.judge.batch_size, config.seed, panel
+        shown = test.scorer.as_shown(test.label, measured)
+        reads = test.scorer.panel and test.judge.batch_size is not None
+        panel = label_panel(shown, measured) if reads else ()
+        batches = test.scorer.questions(
+            shown, test.latent, drawn.items(test), test.judge.batch_size, prepared.config.seed, panel
         )
         asked += [(number, question) for question in batches]
     answers: dict[int, Answer] = {}
+    waiting: set[int] = set()
 
     async def one(job: int) -> None:
         number, question = asked[job]
         answers[job] = await tests[number].judge.answer(question)
 
     def broke(job: int, failure: Failure) -> None:
-        answers[job] = Answer.failed(len(asked[job][1].rows), f"{failure.kind}: {failure.message}")
+        number, question = asked[job]
+        answers[job] = Answer.failed(len(question.rows), f"{failure.kind}: {failure.message}")
+        if failure.kind == WAITING:
+            waiting.add(number)
 
     await drain("score", range(len(asked)), one, broke, session)
     jobs: dict[int, list[int]] = defaultdict(list)
     for job, (number, _) in enumerate(asked):
         jobs[number].append(job)
     judged = [
-        detection.trials(
+        test.scorer.trials(
             [asked[job][1] for job in jobs[number]],
             [answers[job] for job in jobs[number]],
-            prepared.example_sets[test.latent].test,
+            drawn.items(test),
             prepared.corpus.groups,
             judge=test.judge.name,
             explainer=test.explainer,
@@ -85,42 +99,99 @@ async def judge_all(
             replicate=test.replicate,
         )
         for number, test in enumerate(tests)
+        if not (plan.settled and number in waiting)
     ]
-    if "signature" in config.scorers and not session.deferred:
-        judged += _signature_trials(
-            prepared, config.seed, [one for name in explainers for one in labels.usable(name)]
-        )
-    return judged
+    return Judged(judged, [] if plan.settled else unasked)
+
+
+def material_of(prepared: Prepared) -> Material:
+    """What scorers draw their items from, of a run."""
+    return Material(
+        prepared.corpus,
+        prepared.activations,
+        prepared.example_sets,
+        prepared.contrasts,
+        prepared.split,
+        prepared.config.seed,
+    )
+
+
+class _Drawn:
+    """Items of every (scorer, latent, split), drawn when first asked for."""
+
+    def __init__(self, material: Material):
+        self._material = material
+        self._found: dict[tuple[str, int, SplitName], Items | Failure] = {}
+
+    def items(self, test: Test) -> Items | Failure:
+        key = (test.scorer.name, test.latent, test.split)
+        if key not in self._found:
+            self._found[key] = test.scorer.items(self._material, test.latent, test.split)
+        return self._found[key]
 
 
 def _tests(
-    prepared: Prepared, config: RunConfig, explainers: Sequence[str], labels: Labels, session: Session
+    prepared: Prepared,
+    plan: Plan,
+    material: Material,
+    explainers: Sequence[str],
+    labels: Labels,
+    session: Session,
 ) -> list[Test]:
-    corpus = prepared.corpus
-    develop = {latent: examples.develop for latent, examples in prepared.example_sets.items()}
     tests: list[Test] = []
-    for name in explainers:
-        usable = labels.usable(name)
-        if not usable:
-            continue
-        model = session.models.get("judge")
-        judge: Judge = (
-            LLMJudge(model, corpus, reask_message) if model else SignatureJudge(corpus, develop, usable)
-        )
-        tests += [Test(judge, label, label.latent, name) for label in usable]
-        if "shuffled" in config.controls and not labels.waiting(name):  # the draw is over all labels
-            tests += [
-                Test(judge, label, latent, name, "shuffled", replicate)
-                for replicate, latent, label in _shuffled(prepared, config.seed, usable, model is not None)
-            ]
-    if "ceiling" in config.controls and develop and not session.deferred:  # it asks nobody
-        latents = np.array(sorted(develop))
-        with prepared.timed("ceiling"), threadpool_limits(config.threads):
-            ceiling = CeilingJudge(corpus, prepared.activations, prepared.contrast_rows, latents, develop)
-        for latent in latents.tolist():
-            nothing = Label(latent, "ceiling", "", "", "unknown", 0.0, ())
-            tests.append(Test(ceiling, nothing, latent, "ceiling", "ceiling"))
+    for scorer in (SCORERS[name] for name in plan.scorers):
+        for name in explainers:
+            usable = labels.usable(name)
+            if usable and not (scorer.reader and session.deferred):
+                bench = _bench(prepared, plan, material, scorer, name, usable, session)
+                tests += _tests_of(bench, plan, labels.waiting(name))
+        if "ceiling" in plan.controls and "ceiling" in scorer.controls and not session.deferred:
+            tests += ceiling(prepared, scorer)
     return tests
+
+
+def _bench(
+    prepared: Prepared,
+    plan: Plan,
+    material: Material,
+    scorer: Scorer,
+    explainer: str,
+    usable: Sequence[Label],
+    session: Session,
+) -> Bench:
+    model = session.models.get("judge")
+    judge: Reader
+    if scorer.reader is not None:
+        judge = scorer.reader(material)
+    elif model is not None:
+        judge = LLMJudge(model, prepared.corpus, reask_message)
+    else:
+        develop = {latent: examples.develop for latent, examples in prepared.example_sets.items()}
+        judge = rule_judge(plan.judge, prepared.corpus, develop, usable, prepared.config.seed)
+    free = scorer.reader is not None or model is None
+    return Bench(prepared, scorer, judge, explainer, usable, free)
+
+
+def _tests_of(bench: Bench, plan: Plan, waiting: bool) -> list[Test]:
+    tests = [bench.of(label, label.latent) for label in bench.labels]
+    for name, made in LABEL_CONTROLS.items():
+        if name in plan.controls and name in bench.scorer.controls and not waiting:  # drawn over all labels
+            tests += made(bench)
+    if bench.scorer.calibrated and (bench.free or plan.calibrate):
+        tests += [
+            bench.of(label, label.latent, control=CALIBRATION, split="develop") for label in bench.labels
+        ]
+    return tests
+
+
+def _unasked(test: Test, failure: Failure, prepared: Prepared) -> Score:
+    """The headline of a label about which there is nothing to ask."""
+    split = prepared.split
+    named = (test.latent, test.explainer, test.label.label_id, test.scorer.name, test.judge.name)
+    return Score(
+        *named, "auroc", test.scorer.headline, None, reason=failure.message, split_mode=split.mode,
+        split_hash=split.hash,
+    )  # fmt: skip
 
 
 def label_panel(label: Label, measured: frozenset[str]) -> tuple[str, ...]:
@@ -128,89 +199,3 @@ def label_panel(label: Label, measured: frozenset[str]) -> tuple[str, ...]:
     named = [name for name, _ in named_features(f"{label.title}. {label.description}", measured)]
     named += [f.name for f in label.key_features if f.name in measured]
     return tuple(dict.fromkeys(named))[:PANEL_FEATURES]
-
-
-def _shuffled(
-    prepared: Prepared, seed: int, labels: list[Label], model_judge: bool
-) -> list[tuple[int, int, Label]]:
-    """(replicate, latent, the other latent's label): five rounds for a rule, a sample of one round for a model."""
-    by_latent = {label.latent: label for label in labels}
-    made = []
-    for replicate in range(1 if model_judge else RULE_ROUNDS):
-        rng = np.random.default_rng([seed, 6, replicate])
-        explain = prepared.split.rows("explain")
-        given = derangement(labels, prepared.activations, explain, prepared.firing_rates, rng)
-        kept = set(sampled_latents(sorted(given), rng)) if model_judge else set(given)
-        made += [
-            (replicate, latent, by_latent[other]) for latent, other in sorted(given.items()) if latent in kept
-        ]
-    return made
-
-
-def _signature_trials(prepared: Prepared, seed: int, labels: Sequence[Label]) -> list[Trials]:
-    signatures = Signatures(prepared.corpus)
-    test = prepared.split.rows("test")
-    made = []
-    for label in labels:
-        rows, values = prepared.activations.latent(label.latent)
-        inside = prepared.split.assignment[rows] == 2
-        silent = np.setdiff1d(test, rows[inside], assume_unique=True)
-        groups = prepared.corpus.groups
-        made.append(
-            signature_score.trials(label, signatures, rows[inside], values[inside], silent, groups, seed)
-        )
-    return made
-
-
-def score_all(prepared: Prepared, judge: str, labels: Labels, judged: Sequence[Trials]) -> list[Score]:
-    """Scores of the labels with the shuffled control beside them, of the ceiling, and the labels without a score.
-
-    ``judge`` is named in the rows of labels that could not be judged.
-    """
-    split = prepared.split
-    test = split.rows("test")
-    rates = prepared.activations.n_active(test) / len(test)
-    shuffled: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-    own: list[Score] = []
-    for trials in judged:
-        made = detection.scores(trials, float(rates[trials.latent]), split.mode, split.hash)
-        if trials.scorer == signature_score.NAME:  # a bare score has no threshold: only its order counts
-            made = [s for s in made if (s.metric, s.negatives) == ("auroc", "random")]
-        if trials.control == "shuffled":
-            for score in made:
-                if score.value is not None:
-                    shuffled[_place(score)].append(score.value)
-        else:
-            own += made
-    own = [replace(s, shuffled_value=_mean(shuffled.get(_place(s)))) for s in own]
-    return own + list(_unscored(prepared, judge, labels.outcomes))
-
-
-def _unscored(
-    prepared: Prepared, judge: str, outcomes: Mapping[tuple[str, int], Label | Failure]
-) -> list[Score]:
-    """A row with its reason for every label that is not judged and every latent that is not labeled."""
-    split = prepared.split
-    reasons: dict[tuple[str, int], tuple[str, str]] = {}
-    for name in dict.fromkeys(name for name, _ in outcomes):
-        for latent, why in enumerate(prepared.reasons):
-            if why:
-                reasons[name, latent] = (f"not explainable: {why}", "")
-    for key, outcome in outcomes.items():
-        if isinstance(outcome, Failure):
-            reasons[key] = (f"label failed ({outcome.kind})", "")
-        elif outcome.abstained:
-            reasons[key] = ("abstained", outcome.label_id)
-    made = []
-    for (name, latent), (reason, label_id) in reasons.items():
-        named = (latent, name, label_id, detection.NAME, judge, "auroc", "random", None)
-        made.append(Score(*named, reason=reason, split_mode=split.mode, split_hash=split.hash))
-    return made
-
-
-def _place(score: Score) -> tuple[Any, ...]:
-    return (score.explainer, score.latent, score.scorer, score.judge, score.metric, score.negatives)
-
-
-def _mean(values: list[float] | None) -> float | None:
-    return float(np.mean(values)) if values else None

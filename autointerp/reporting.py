@@ -49,7 +49,7 @@ def report_payload(
     counts = split.counts()
     asked = (
         any(isinstance(o, Label) and o.model for o in labels.outcomes.values())
-        or config.judge_name != "signature"
+        or config.judge_is_model
     )
     facts = RunFacts(
         run_id=run_id,

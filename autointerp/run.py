@@ -23,7 +23,7 @@ import autointerp
 from autointerp.config import RunConfig
 from autointerp.drain import drain
 from autointerp.errors import UserError
-from autointerp.judging import judge_all, score_all
+from autointerp.judging import Judged, Plan, judge_all
 from autointerp.labeling import Labels, label_all, labels_frame, make_explainers
 from autointerp.llm.batch import Imported, Part
 from autointerp.llm.budget import BudgetSpent
@@ -35,7 +35,8 @@ from autointerp.llm.session import Session
 from autointerp.llm.wanted import Wanted
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
-from autointerp.schema import Failure, Trials
+from autointerp.schema import Failure
+from autointerp.scoring import score_all
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "openai", "litellm")
 
@@ -72,7 +73,7 @@ class Run:
         if needing and config.model is None:
             raise UserError(f"Explainer {needing[0]} asks a language model. Pass --model PROVIDER/NAME.")
         self.roles = {"label": config.model or ""} if needing else {}
-        if config.judge_name != "signature":
+        if config.judge_is_model:
             self.roles["judge"] = config.judge_name
         self.prepared = Prepared(config, progress, data)
         self.run_id = config.identity(self.prepared.fingerprint, self.prepared.brought_fingerprint)
@@ -113,7 +114,7 @@ class Run:
         from autointerp.results.latents import write_latents_file
 
         self.label()
-        trials = tables.trials_frame(self.run_id, self.prepared.corpus.ids, self.judged)
+        trials = tables.trials_frame(self.run_id, self.prepared.corpus.ids, self.judged.trials)
         tables.write_parquet(trials, self.directory / "trials.parquet")
         tables.write_csv(self.scores, self.directory / "scores.csv")
         with self.prepared.timed("latents.h5ad"):
@@ -188,20 +189,21 @@ class Run:
         return labels_frame(self.run_id, self.prepared, self.explainers, self.labels)
 
     @cached_property
-    def judged(self) -> list[Trials]:
+    def judged(self) -> Judged:
         """Every judged label, its controls among them."""
-        labels, names = self.labels, list(self.explainers)
+        labels, names, c = self.labels, list(self.explainers), self.config
+        plan = Plan(c.judge_name, c.scorers, c.controls)
         with self.prepared.timed("score"), threadpool_limits(1):  # many small products
             return run_async(
-                self._within(lambda s: judge_all(self.prepared, self.config, names, labels, s, self._drain))
+                self._within(lambda s: judge_all(self.prepared, plan, names, labels, s, self._drain))
             )
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """As in scores.csv."""
-        judged = self.judged
+        judged, c = self.judged, self.config
         with self.prepared.timed("score"), threadpool_limits(1):
-            scores = score_all(self.prepared, self.config.judge_name, self.labels, judged)
+            scores = score_all(self.prepared, c.judge_name, c.scorers, self.labels, judged)
         return tables.scores_frame(self.run_id, self.prepared.dictionary_name, scores)
 
     @cached_property
@@ -338,7 +340,7 @@ class Run:
             content["parse_status"] = {"labels": {name: n for name, n in sorted(said.items()) if name}}
         if stage in ("score", "report"):
             if self.roles:
-                read = Counter(status for trials in self.judged for status in trials.parse_statuses.tolist())
+                read = Counter(status for trials in self.judged.trials for status in trials.parse_statuses.tolist())
                 content["parse_status"]["answers"] = {name: n for name, n in sorted(read.items()) if name}
             content["summary"] = json.loads(self.summary.to_json(orient="records"))
         if spent := self._spent():

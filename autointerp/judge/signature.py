@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from scipy.special import expit
@@ -46,6 +47,23 @@ class Signatures:
         return self._corpus.features(rows) @ weight - (self._mean[columns] * share).sum()
 
 
+class SignatureReader:
+    """Answers with the bare scores, of any size: an order and no probabilities. For the scorer ``signature``."""
+
+    name = "signature"
+    batch_size = None
+
+    def __init__(self, corpus: Corpus):
+        self._signatures = Signatures(corpus)
+
+    async def answer(self, question: Question) -> Answer:
+        """Scores, or the same failure for every item where no key feature is measured."""
+        scores = self._signatures.scores(question.label.key_features, question.rows)
+        if scores is None:
+            return Answer.failed(len(question.rows), "no key feature of the label is measured")
+        return Answer(tuple(float(v) for v in scores), (None,) * len(scores))
+
+
 class SignatureJudge:
     """P = 100·logistic(a + b·score), a and b ≥ 0.05 fitted per latent on develop items with balanced class weights.
 
@@ -62,14 +80,20 @@ class SignatureJudge:
 
     def __init__(self, corpus: Corpus, develop: Mapping[int, Examples], labels: Sequence[Label]):
         self._signatures = Signatures(corpus)
-        self._develop = develop
+        self._develop, self._labels = develop, labels
+
+    @cached_property
+    def _pooled(self) -> tuple[float, float]:
+        """Medians over the labels with enough develop positives."""
+        develop = self._develop
         fits = [
             self._fit(label, develop[label.latent])
-            for label in labels
+            for label in self._labels
             if label.latent in develop and _enough(develop[label.latent])
         ]
         pooled = [fit for fit in fits if fit is not None]
-        self._pooled = tuple(np.median(np.array(pooled), axis=0)) if pooled else (0.0, 1.0)
+        a, b = np.median(np.array(pooled), axis=0) if pooled else (0.0, 1.0)
+        return float(a), float(b)
 
     async def answer(self, question: Question) -> Answer:
         scores = self._signatures.scores(question.label.key_features, question.rows)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from autointerp.results.atomic import whole_file
 from autointerp.schema import Failure, Label, Score, Trials
-from autointerp.score.detection import TOO_FEW
+from autointerp.score.metrics import TOO_FEW
 from autointerp.score.statistics import margin, mean_scored_and_mean_all, share_of_ceiling
 
 SCHEMA_VERSION = 1

@@ -11,7 +11,8 @@ import pytest
 
 from autointerp.config import RunConfig
 from autointerp.run import Run
-from autointerp.score import detection
+from autointerp.score.brier import brier, fit_calibration
+from autointerp.score.registry import SCORERS
 from eval.planted import planted_cells
 from tests.results.stored_trials import KEYS, from_rows
 
@@ -35,16 +36,22 @@ def test_scores_and_their_shuffled_values_come_from_the_trials(directory):
     stored = pd.read_csv(folder / "scores.csv", keep_default_na=False, na_values={"value": ""})
     trials = pd.read_parquet(folder / "trials.parquet")
     again, shuffled = {}, defaultdict(list)
-    for _, part in trials.groupby(KEYS, sort=False, observed=True):
-        found = from_rows(part, ids)
-        for score in detection.scores(found, float(rates[found.latent]), "group", ""):
+    judged = [from_rows(part, ids) for _, part in trials.groupby(KEYS, sort=False, observed=True)]
+    calibration = fit_calibration([found for found in judged if found.control == "calibration"])
+    for found in judged:
+        if found.control == "calibration":
+            continue
+        made = SCORERS[found.scorer].scores(found, float(rates[found.latent]), "group", "")
+        if (found.scorer, found.control) == ("detection", ""):
+            made = [*made, brier(found, calibration, "group", "")]
+        for score in made:
             key = (score.explainer, score.latent, score.scorer, score.metric, score.negatives)
             if found.control == "shuffled":
                 shuffled[key] += [score.value] if score.value is not None else []
             else:
                 assert key not in again
                 again[key] = score
-    assert {"shuffled", "ceiling", ""} == set(trials.control.astype(str))
+    assert {"shuffled", "ceiling", "calibration", ""} == set(trials.control.astype(str))
     assert len(stored) > 100
     for row in stored.itertuples():
         key = (row.explainer, row.latent, row.scorer, row.metric, row.negatives)
@@ -60,7 +67,7 @@ def test_scores_and_their_shuffled_values_come_from_the_trials(directory):
             assert float(row.shuffled_value) == pytest.approx(np.mean(shuffled[key]), rel=1e-5)
         else:
             assert row.shuffled_value == ""
-    left = {key for key in again if key[2] == "detection"} - {
+    left = set(again) - {
         (r.explainer, r.latent, r.scorer, r.metric, r.negatives) for r in stored.itertuples()
     }
     assert left == set()

@@ -23,6 +23,7 @@ from autointerp.results.tables import (
 )
 from autointerp.schema import Answer, Claim, Failure, Score, Trials
 from autointerp.score import detection
+from autointerp.score.metrics import TOO_FEW
 from tests.results.stored_trials import KEYS, from_rows
 from tests.tiny_corpus import examples, label
 
@@ -274,7 +275,7 @@ def test_too_few_negatives_of_a_kind_are_no_fault_of_the_label():
         [
             *(score(i, 0.9) for i in range(3)),
             score(0, 0.8, negatives="co_firing"),
-            score(1, None, negatives="co_firing", n=44, reason=f"4 {detection.TOO_FEW} 15"),
+            score(1, None, negatives="co_firing", n=44, reason=f"4 {TOO_FEW} 15"),
             # latent 2 has no co-firing partner at all
         ],
         {"ours": ["", "", "", ABSTAINED]},

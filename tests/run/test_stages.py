@@ -15,7 +15,7 @@ import pytest
 
 from autointerp.cli_progress import Watch
 from autointerp.config import RunConfig
-from autointerp.judging import _shuffled
+from autointerp.controls import shuffled_labels
 from autointerp.prepare import Prepared
 from autointerp.schema import Label
 from tests.run.biologist import is_judging
@@ -269,7 +269,7 @@ def test_the_shuffled_control_of_a_model_is_a_quarter_and_at_least_fifty(cells, 
         np.savez(tmp_path / "a.npz", activations=active.astype(np.float32))
         prepared = Prepared(RunConfig(data=cells, embedding="X_emb", activations=str(tmp_path / "a.npz")))
         labels = [Label(i, "x", f"label {i}", "", "unknown", 1.0, ()) for i in range(m)]
-        drawn = [_shuffled(prepared, seed, labels, True) for seed in (0, 0, 1)]
+        drawn = [shuffled_labels(prepared, seed, labels, False) for seed in (0, 0, 1)]
         assert abs(len(drawn[0]) - expected) <= (2 if m == 40 else 0)
         assert [(r, i, given.latent) for r, i, given in drawn[0]] == [
             (r, i, g.latent) for r, i, g in drawn[1]

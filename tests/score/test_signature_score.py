@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from autointerp.judge.signature import Signatures
+from autointerp.judge.signature import SignatureReader, Signatures
 from autointerp.schema import POSITIVE
-from autointerp.score import detection, signature
+from autointerp.score import signature
 from tests.tiny_corpus import TinyCorpus, label
 
 RNG = np.random.default_rng(0)
@@ -21,7 +23,10 @@ STRENGTHS = np.linspace(0.1, 3, 250).astype(np.float32)
 
 def trials(given, seed=0, active=ACTIVE, silent=SILENT, groups=None):
     strengths = STRENGTHS[: len(active)]
-    return signature.trials(given, Signatures(CORPUS), active, strengths, silent, groups, seed)
+    sides = signature.drawn(given.latent, active, strengths, silent, seed)
+    asked = signature.questions(given, given.latent, sides, None, seed)
+    answers = [asyncio.run(SignatureReader(CORPUS).answer(question)) for question in asked]
+    return signature.trials(asked, answers, sides, groups, "signature", given.explainer, given.label_id)
 
 
 def test_two_hundred_a_side_each_with_its_score():
@@ -34,9 +39,8 @@ def test_two_hundred_a_side_each_with_its_score():
     assert set(found.kinds) == {POSITIVE, "random"}
     assert found.activations[found.truth] == pytest.approx(STRENGTHS[found.rows[found.truth]])
     assert found.answers == pytest.approx(Signatures(CORPUS).scores(given.key_features, found.rows))
-    (auroc,) = [
-        s for s in detection.scores(found, 0.3, "item", "h") if (s.metric, s.negatives) == ("auroc", "random")
-    ]
+    (auroc,) = signature.scores(found, 0.3, "item", "h")
+    assert (auroc.metric, auroc.negatives) == ("auroc", "random")
     assert auroc.value == pytest.approx(roc_auc_score(found.truth, X[found.rows] @ weights([1, -1, 0])))
 
 

@@ -1,0 +1,8 @@
+"""Which scorers are there? By the names that ``--scorers`` takes and the tables carry."""
+
+from __future__ import annotations
+
+from autointerp.score import detection, signature
+from autointerp.score.base import Scorer
+
+SCORERS: dict[str, Scorer] = {scorer.name: scorer for scorer in (detection.SCORER, signature.SCORER)}
