@@ -9,7 +9,8 @@ from scipy.stats import skew
 from sklearn.metrics import roc_auc_score
 
 from eval.planted import load_params, planted_cells
-from eval.planted.cells import EMBEDDING, GRADES, gene_names
+from eval.planted.counts import EMBEDDING, gene_names
+from eval.planted.labels import GRADES
 
 
 @pytest.fixture(scope="module")
