@@ -58,8 +58,8 @@ class Checkpoint:
         from safetensors.numpy import save_file
 
         arrays = {name: np.ascontiguousarray(held.detach().numpy()) for name, held in tensors.items()}
-        said = {"format": FORMAT, "identity": self.identity, "numbers": dict(numbers)}
-        said["sha256"] = _digest(said["numbers"], arrays)
+        digest = _digest(dict(numbers), arrays)
+        said = {"format": FORMAT, "identity": self.identity, "numbers": dict(numbers), "sha256": digest}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             save_file(arrays, self._partial, metadata={KEY: json.dumps(said)})
