@@ -22,7 +22,7 @@ Backed = Annotated[bool | None, typer.Option(help="read the matrix from disk [de
 Dictionary = Annotated[
     str | None,
     typer.Option(
-        help="topk, batchtopk, matryoshka, relu, relu_tied, jumprelu; to compare: pca, ica, nmf, neurons, random; "
+        help="topk, batchtopk, matryoshka, relu, relu_tied, jumprelu, icfl; to compare: pca, ica, nmf, neurons, random; "
         "or the folder of a saved dictionary"
     ),
 ]

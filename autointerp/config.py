@@ -18,7 +18,7 @@ RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # 
 CONTROLS = ("shuffled", "ceiling")
 COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
 DICTIONARIES = (
-    "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", *COMPUTED, "random",
+    "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "icfl", *COMPUTED, "random",
 )  # fmt: skip
 # What decides items, latents and splits; together with the data it names the run. The rest may change within a run.
 IDENTITY = (

@@ -225,9 +225,13 @@ class TopK(nn.Module):
         """
 
     @torch.no_grad()
-    def after_step(self, step: int) -> None:
-        """Called after each training step, under the same rule. Here: unit decoder rows."""
+    def after_step(self, step: int) -> Tensor | None:
+        """Called after each training step, under the same rule. Here: unit decoder rows.
+
+        Returns the numbers of latents whose weights were drawn anew, for Adam to forget; None for none.
+        """
         self.renormalize()
+        return None
 
     @torch.no_grad()
     def project_gradient(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .baselines import ICA, NMF, PCA, Neurons, Twins
 from .batch_topk import BatchTopK, MatryoshkaBatchTopK
 from .dictionaries import TopK
+from .icfl import ICFL
 from .jumprelu import JumpReLU
 from .relu import ReLU, TiedReLU
 
@@ -16,6 +17,7 @@ KINDS: dict[str, type[TopK]] = {
     "relu": ReLU,
     "relu_tied": TiedReLU,
     "jumprelu": JumpReLU,
+    "icfl": ICFL,
     "random": TopK,
     **BASELINES,
 }

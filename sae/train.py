@@ -133,7 +133,7 @@ class _Training:
         dictionary.project_gradient()
         lr = config.lr * _schedule(self.step, config)
         self.adam.step(self.step, lr, config.grad_clip)
-        dictionary.after_step(self.step)
+        self.adam.forget(dictionary.after_step(self.step))
         self.silent += len(batch)
         self.silent[loss.fired[loss.values > 0]] = 0
         if self.step % max(config.steps // CHECKS, 1) and self.step != config.steps:
@@ -284,3 +284,10 @@ class _Adam:
             second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             p.addcdiv_(first, (second.sqrt() / root).add_(1e-8), value=-lr / (1 - beta1**step))
             p.grad = None
+
+    def forget(self, latents: Tensor | None) -> None:
+        """Start over for what was drawn anew: rows of the matrices (m, p)."""
+        if latents is not None:
+            for moment in (*self.first, *self.second):
+                if moment.ndim == 2:
+                    moment[latents] = 0
