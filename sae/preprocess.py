@@ -24,7 +24,7 @@ class Record(NamedTuple):
     rows : number of rows
     controls : how many of them are control rows that decided center or whitening, 0 for none
     components : p, the dimensions of T(x): d, or fewer where whitening drops some
-    shrinkage : α of the whitened covariance [Ledoit and Wolf 2004], 0 where there was no need
+    shrinkage : α of the whitened covariance (`whitening`), 0 where there was no need
     """
 
     rows: int
@@ -142,7 +142,7 @@ class Preprocessing:
         elif method == "global":
             scale = np.full(len(mean), np.sqrt((std**2).mean()))
         elif method == "whiten":
-            found = whitening(x, rows if controls is None else controls, block_rows)
+            found = whitening(x, rows, controls, block_rows)
         if center == "none":
             mean = np.zeros(len(mean))
         elif center == "controls" and controls is not None:
@@ -194,10 +194,10 @@ class Preprocessing:
             return f"Embeddings are centered on {fitted}." if self.controls else ""
         kept = f"Whitening keeps {self.width} of {len(self.center)} components, fitted on {fitted}"
         alpha = self.whitening.shrinkage
-        few = (
-            f"; so few that the covariance was shrunk by {alpha:.2g} [Ledoit and Wolf 2004]" if alpha else ""
-        )
-        return f"{kept}{few}."
+        if not alpha:
+            return f"{kept}."
+        target = "that of all rows" if 0 < self.controls < self.rows else "independent dimensions"
+        return f"{kept}; so few that their covariance is drawn by {alpha:.2g} towards {target}."
 
     def forward(self, x: Tensor) -> Scaled:
         """T(x), (b, d) → (b, p)."""

@@ -33,7 +33,7 @@ class Whitening(NamedTuple):
 
     forward : (d, p) float32, V λ^-½; V the leading eigenvectors of the covariance, λ its eigenvalues
     back : (p, d) float32, λ^½ Vᵀ, so that back @ forward is the identity
-    shrinkage : α of Ledoit and Wolf, 0 where there was no need
+    shrinkage : α, how far the covariance was drawn towards a better known one; 0 where there was no need
     """
 
     forward: Tensor
@@ -67,52 +67,87 @@ def moments(x: Rows, rows: np.ndarray, block_rows: int, full: bool) -> Moments:
     return Moments(count, mean, scatter)
 
 
-def whitening(x: Rows, rows: np.ndarray, block_rows: int) -> Whitening:
-    """PCA whitening fitted on ``rows`` of x (n, d), streaming; components by falling variance.
+def whitening(x: Rows, rows: np.ndarray, controls: np.ndarray | None, block_rows: int) -> Whitening:
+    """PCA whitening fitted on ``controls`` of x (n, d), on ``rows`` where there are none; components by falling
+    variance.
 
-    With fewer than 10 rows a dimension the covariance S becomes (1 − α) S + α tr(S)/d · I, α by `shrinkage`;
-    directions in which few rows do not vary then count as having the variance α tr(S)/d, and stay. A
-    component is dropped where its variance is below 1e-8 of the largest, or what rounding leaves.
+    With fewer than 10 of them a dimension their covariance S becomes (1 − α) S + α μ C, where C is what can be
+    known better: the covariance of all ``rows``; without controls, or where these are few themselves, that of
+    independent dimensions. α and μ are those of Ledoit and Wolf [2004] after a whitening by C (`shrinkage`).
+    (Drawn towards a multiple of the identity, as is common, strong directions swamp the weak ones: under
+    planted noise whose deviations span a factor 120, that hides more than no shrinkage at all.)
 
+    A component is dropped where its variance is below 1e-8 of the largest, or what rounding leaves.
     ``ValueError`` where there are fewer than 2 rows, they are all the same, or one holds NaN or infinity.
+    """
+    if controls is None or len(controls) == len(rows):
+        covariance, rounding, alpha = _covariance(x, rows, None, block_rows)
+    elif len(controls) >= SHRINK_BELOW * x.shape[1]:
+        covariance, rounding, alpha = _covariance(x, controls, None, block_rows)
+    else:
+        target, rounding, _ = _covariance(x, rows, None, block_rows)
+        covariance, _, alpha = _covariance(x, controls, _maps(target, rounding), block_rows)
+    forward, back = _maps(covariance, rounding)
+    return Whitening(
+        torch.from_numpy(np.ascontiguousarray(forward)).float(),
+        torch.from_numpy(np.ascontiguousarray(back)).float(),
+        alpha,
+    )
+
+
+def _covariance(
+    x: Rows, rows: np.ndarray, target: tuple[np.ndarray, np.ndarray] | None, block_rows: int
+) -> tuple[np.ndarray, float, float]:
+    """Covariance (d, d) of the rows, shrunk where they are few; the variance that is rounding; and α.
+
+    target : `_maps` of the covariance to shrink towards; None for independent dimensions
     """
     if len(rows) < 2:
         raise ValueError(f"whitening needs at least 2 rows, got {len(rows)}")
     count, mean, scatter = moments(x, rows, block_rows, full=True)
-    covariance, d = scatter / count, len(mean)
+    covariance = scatter / count
     rounding = ROUNDING**2 * float(mean @ mean)
     if np.trace(covariance) <= rounding:
         raise ValueError(f"the {count} rows that whitening is fitted on are all the same")
-    alpha = 0.0
-    if count < SHRINK_BELOW * d:
-        alpha = shrinkage(x, rows, mean, covariance, block_rows)
-        covariance = (1 - alpha) * covariance + alpha * np.trace(covariance) / d * np.eye(d)
+    if count >= SHRINK_BELOW * len(mean):
+        return covariance, rounding, 0.0
+    forward, back = _maps(np.diag(np.diag(covariance)), rounding) if target is None else target
+    inside = forward.T @ covariance @ forward  # (p, p)
+    alpha = shrinkage(x, rows, mean, forward, inside, block_rows)
+    inside = (1 - alpha) * inside + alpha * np.trace(inside) / len(inside) * np.eye(len(inside))
+    return back.T @ inside @ back, rounding, alpha
+
+
+def _maps(covariance: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
+    """`Whitening.forward` (d, p) and ``back`` (p, d) in float64 for a covariance (d, d)."""
     variances, vectors = np.linalg.eigh(covariance)  # ascending
     kept = np.flatnonzero(variances > max(FLOOR * variances[-1], rounding))[::-1]
     variances, vectors = variances[kept], vectors[:, kept]  # (p,), (d, p)
     vectors = vectors * np.where(vectors[np.abs(vectors).argmax(0), np.arange(len(kept))] < 0, -1, 1)
     deviations = np.sqrt(variances)
-    forward, back = vectors / deviations, (vectors * deviations).T
-    return Whitening(
-        torch.from_numpy(np.ascontiguousarray(forward)).float(),
-        torch.from_numpy(np.ascontiguousarray(back)).float(),
-        float(alpha),
-    )
+    return vectors / deviations, (vectors * deviations).T
 
 
-def shrinkage(x: Rows, rows: np.ndarray, mean: np.ndarray, covariance: np.ndarray, block_rows: int) -> float:
-    """α in 0 … 1, the share of a multiple of the identity that a covariance S of r rows needs
+def shrinkage(
+    x: Rows,
+    rows: np.ndarray,
+    mean: np.ndarray,
+    forward: np.ndarray,
+    covariance: np.ndarray,
+    block_rows: int,
+) -> float:
+    """α in 0 … 1, the share of μI that the covariance S of few rows y = (x − mean) @ forward needs
     [Ledoit and Wolf 2004, lemmas 3.2–3.4].
 
-    α = min(β, δ) / δ, δ = ‖S − tr(S)/d · I‖² / d, β = (Σ‖x − mean‖⁴ / r − ‖S‖²) / (r d)
+    α = min(β, δ) / δ, δ = ‖S − μI‖² / p, μ = tr(S) / p, β = (Σ‖y‖⁴ / r − ‖S‖²) / (r p)
 
-    mean : (d,); covariance : (d, d), of these rows, with 1/r
+    mean : (d,); forward : (d, p); covariance : (p, p), S with 1/r
     """
     fourth = 0.0
     for _, values in blocks(x, rows, block_rows):
-        fourth += float((((values - mean) ** 2).sum(1) ** 2).sum())
-    r, d = len(rows), len(mean)
+        fourth += float(((((values - mean) @ forward) ** 2).sum(1) ** 2).sum())
+    r, p = len(rows), len(covariance)
     squares = float((covariance**2).sum())
-    delta = squares / d - (np.trace(covariance) / d) ** 2
-    beta = (fourth / r - squares) / (r * d)
+    delta = squares / p - (np.trace(covariance) / p) ** 2
+    beta = (fourth / r - squares) / (r * p)
     return float(min(beta, delta) / delta) if delta > 0 else 0.0

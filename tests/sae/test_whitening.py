@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 from sae import DictionaryConfig, Preprocessing, fit
 from sae.metrics.inputs import from_codes
@@ -46,17 +47,30 @@ def test_without_controls_all_rows_are_whitened_and_centered():
 
 
 @pytest.mark.parametrize("n_controls", [5, 30, 79])
-def test_few_controls_are_shrunk_as_scikit_learn_does_and_keep_every_component(n_controls):
+def test_few_controls_are_shrunk_towards_all_rows_by_what_scikit_learn_finds(n_controls):
     x = embedding()
     t = Preprocessing.fit(x, None, "whiten", center="controls", controls=np.arange(n_controls))
-    peer = LedoitWolf().fit(x[:n_controls].astype(np.float64))
-    assert t.whitening.shrinkage == pytest.approx(peer.shrinkage_, rel=1e-6) and peer.shrinkage_ > 0
-    assert t.width == 8
-    expected = peer.mahalanobis(x)  # squared length after whitening with their covariance
-    np.testing.assert_allclose((transformed(t, x) ** 2).sum(1), expected, rtol=2e-3)
-    assert t.summary.startswith(
-        f"Whitening keeps 8 of 8 components, fitted on {n_controls} control rows; so few"
+    y = PCA(whiten=True, svd_solver="full").fit_transform(
+        x.astype(np.float64)
+    )  # all rows, independent and alike
+    peer = LedoitWolf().fit(y[:n_controls])
+    assert t.whitening.shrinkage == pytest.approx(peer.shrinkage_, rel=1e-6) and 0 < peer.shrinkage_ <= 1
+    expected = peer.mahalanobis(y)  # squared length after whitening with their covariance
+    np.testing.assert_allclose((transformed(t, x) ** 2).sum(1), expected * 1999 / 2000, rtol=2e-3)
+    assert t.summary == (
+        f"Whitening keeps 8 of 8 components, fitted on {n_controls} control rows; so few that their covariance "
+        f"is drawn by {peer.shrinkage_:.2g} towards that of all rows."
     )
+
+
+def test_few_rows_without_controls_are_shrunk_towards_independent_dimensions():
+    x = embedding(n=40)
+    t = Preprocessing.fit(x, None, "whiten")
+    y = StandardScaler().fit_transform(x.astype(np.float64))
+    peer = LedoitWolf().fit(y)
+    assert t.whitening.shrinkage == pytest.approx(peer.shrinkage_, rel=1e-6) and peer.shrinkage_ > 0
+    np.testing.assert_allclose((transformed(t, x) ** 2).sum(1), peer.mahalanobis(y), rtol=2e-3)
+    assert t.summary.endswith(f"drawn by {peer.shrinkage_:.2g} towards independent dimensions.")
 
 
 def test_components_without_variance_are_dropped_and_said():
@@ -70,6 +84,8 @@ def test_components_without_variance_are_dropped_and_said():
     np.testing.assert_allclose(np.cov(transformed(t, x).T, ddof=0), np.eye(8), atol=1e-3)
     back = t.inverse(t.forward(torch.from_numpy(x))).numpy()
     np.testing.assert_allclose(back, x, atol=1e-3)  # nothing was there to lose
+    few = Preprocessing.fit(x, None, "whiten", controls=np.arange(20))
+    assert few.width == 8 and few.whitening.shrinkage > 0  # shrinkage brings back nothing that no row shows
 
 
 def test_streaming_equals_in_memory():
@@ -115,15 +131,16 @@ def under_anisotropic_noise(n=2400, d=24, factors=16, seed=0):
     return ((rng.normal(size=(n, d)) + z @ directions) @ deviations + 3).astype(np.float32), z
 
 
+def found(x, z, scaling, controls):
+    """Best correlation of a latent with each factor, over the items that are no controls; mean over factors."""
+    config = DictionaryConfig(d=24, m=32, k=2, steps=300, scaling=scaling)
+    codes = from_codes(fit(x, config, controls=controls).dictionary.encode(x[800:]), 32).toarray()
+    both = np.corrcoef(codes[:, codes.any(0)].T, z[800:].T)
+    return both[: -z.shape[1], -z.shape[1] :].max(0).mean()
+
+
 def test_whitening_on_controls_finds_what_anisotropic_noise_hides_from_global_scaling():
     x, z = under_anisotropic_noise()
-    controls, treated = np.arange(800), slice(800, None)
-
-    def found(scaling):
-        config = DictionaryConfig(d=24, m=32, k=2, steps=400, scaling=scaling)
-        codes = from_codes(fit(x, config, controls=controls).dictionary.encode(x[treated]), 32).toarray()
-        both = np.corrcoef(codes[:, codes.any(0)].T, z[treated].T)
-        return both[: -z.shape[1], -z.shape[1] :].max(0).mean()  # best correlation, mean over factors
-
-    assert found("whiten") > 0.75
-    assert found("global") < 0.5
+    assert found(x, z, "whiten", np.arange(800)) > 0.7
+    assert found(x, z, "whiten", np.arange(40)) > 0.6
+    assert found(x, z, "global", None) < 0.5
