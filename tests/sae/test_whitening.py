@@ -118,9 +118,10 @@ def test_more_active_latents_than_components_are_refused():
 
 
 def under_anisotropic_noise(n=2400, d=24, factors=16, seed=0):
-    """16 sparse factors, each 1.5 to 6 noise deviations strong, under noise whose deviations span a factor 120.
+    """16 sparse factors of 3 noise deviations and more, under noise whose deviations span a factor 120.
 
-    Controls, the first third, are noise alone. Returns x (n, d) and the factors' strengths (n, factors).
+    Controls, the first third, are noise alone. Returns x (n, d), the factors' strengths (n, factors), and the
+    covariance (d, d) of the noise.
     """
     rng = np.random.default_rng(seed)
     deviations = np.geomspace(6, 0.05, d)[:, None] * np.linalg.qr(rng.normal(size=(d, d)))[0]
@@ -128,7 +129,27 @@ def under_anisotropic_noise(n=2400, d=24, factors=16, seed=0):
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     z = (rng.random((n, factors)) < 0.08) * (3 + 1.5 * rng.exponential(size=(n, factors)))
     z[: n // 3] = 0
-    return ((rng.normal(size=(n, d)) + z @ directions) @ deviations + 3).astype(np.float32), z
+    x = ((rng.normal(size=(n, d)) + z @ directions) @ deviations + 3).astype(np.float32)
+    return x, z, deviations.T @ deviations
+
+
+@pytest.mark.parametrize("n_controls", [26, 60, 120])
+def test_drawn_towards_all_rows_few_controls_whiten_noise_better_than_otherwise(n_controls):
+    x, _, truth = under_anisotropic_noise()
+
+    def unevenness(covariance):
+        """Standard deviation of ln variance over the directions of noise that was whitened by ``covariance``."""
+        return np.log(np.linalg.eigvals(np.linalg.solve(covariance, truth)).real).std()
+
+    back = (
+        Preprocessing.fit(x, None, "whiten", controls=np.arange(n_controls)).whitening.back.double().numpy()
+    )
+    controls = x[:n_controls].astype(np.float64)
+    ours = unevenness(back.T @ back)
+    assert ours < 0.5
+    assert ours < unevenness(np.cov(x.T.astype(np.float64)))  # all rows, treated ones too
+    assert ours < unevenness(np.cov(controls.T))  # no shrinkage
+    assert 3 * ours < unevenness(LedoitWolf().fit(controls).covariance_)  # towards the identity
 
 
 def found(x, z, scaling, controls):
@@ -140,7 +161,7 @@ def found(x, z, scaling, controls):
 
 
 def test_whitening_on_controls_finds_what_anisotropic_noise_hides_from_global_scaling():
-    x, z = under_anisotropic_noise()
+    x, z, _ = under_anisotropic_noise()
     assert found(x, z, "whiten", np.arange(800)) > 0.7
     assert found(x, z, "whiten", np.arange(40)) > 0.6
     assert found(x, z, "global", None) < 0.5
