@@ -53,6 +53,7 @@ class Prepared:
         self._inner_s: list[float] = []  # of each open timer, what the timers inside it took
         self.notes: list[str] = []
         self.warnings: list[str] = []
+        self._resumed = ""
 
     @cached_property
     def corpus(self) -> CellCorpus:
@@ -169,6 +170,8 @@ class Prepared:
                     rows=explain,
                     progress=self._fit_progress,
                     controls=None if is_control is None else explain[is_control[explain]],
+                    checkpoint=folder.with_suffix(".checkpoint.safetensors"),
+                    resumed=self._fit_resumed,
                 )
             except ValueError as error:
                 raise UserError(
@@ -362,8 +365,11 @@ class Prepared:
         self.warnings.append(f"{folder} could not be read and is made again ({error}).")
         shutil.rmtree(folder, ignore_errors=True)
 
+    def _fit_resumed(self, step: int) -> None:
+        self._resumed = f", resumed at step {step:,}"
+
     def _fit_progress(self, step: int, steps: int, fvu: float, l0: float, dead_share: float) -> None:
-        note = f"FVU {fvu:.3f}, L0 {l0:.1f}, dead {dead_share:.1%}"
+        note = f"FVU {fvu:.3f}, L0 {l0:.1f}, dead {dead_share:.1%}{self._resumed}"
         self.progress("fit dictionary", step, steps, note)
 
     def timed(self, stage: str) -> _Timer:
