@@ -82,7 +82,7 @@ def compare(sources: Sequence[Path]) -> Comparison:
     same = _same_preprocessing([one.dictionary for one in opened])
     weights, notes = [], []
     for name, one in zip(names, opened, strict=True):
-        encoder, decoder = _directions(one.dictionary, same)
+        encoder, decoder = directions(one.dictionary, same)
         alive = np.ones(len(decoder), dtype=bool) if one.alive is None else one.alive
         if not alive.any():
             raise UserError(f"All {len(alive)} latents of {name} are dead: there is nothing to compare.")
@@ -167,8 +167,10 @@ def _same_preprocessing(dictionaries: Sequence[Any]) -> bool:
     )
 
 
-def _directions(dictionary: Any, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Encoder and decoder (m, p) in preprocessed space, or (m, d) in the embedding's: what latents read and write.
+def directions(dictionary: Any, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Encoder and decoder: what latents read and write, (m, p) in preprocessed space or (m, d) in the embedding's.
+
+    scaled : preprocessed space, which fits where all dictionaries share their preprocessing
 
     A kind without an encoder, or with one of another shape, is compared by its decoder.
     """
