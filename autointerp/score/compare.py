@@ -144,8 +144,8 @@ def unpaired(
         p = float(2 * t.sf(abs(difference) / se, df)) if se > 0 else float(difference == 0)
         mdd = welch_mdd(*spread)
     method = "Welch t over families" if not math.isnan(p) else "none: one family"
-    return Comparison(basis, "Welch t", float(a.mean()), float(b.mean()), difference, low, high, method, p, *sizes,
-                      len(a) + len(b), mdd, dict(dropped))  # fmt: skip
+    return Comparison(basis, "Welch t", float(a.mean()), float(b.mean()), difference, low, high, method, p,
+                      sizes[0], sizes[1], len(a) + len(b), mdd, dict(dropped))  # fmt: skip
 
 
 def with_q(comparisons: list[Comparison]) -> np.ndarray:

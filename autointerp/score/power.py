@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
+from .statistics import EXACT_PAIRS
+
 WILCOXON_EFFICIENCY = 3 / math.pi  # asymptotic relative to the t test, normal differences [Lehmann 1975]
-EXACT_UP_TO = 50  # pairs: where scipy's signed-rank test is exact
 
 
 def paired_power(difference: float, sd: float, n: int, alpha: float = 0.05) -> float:
@@ -48,7 +50,13 @@ def paired_mdd(sd: float, n: int, power: float = 0.8, alpha: float = 0.05) -> fl
     is 0; NaN where sd is NaN. ``alpha`` is that of one test: a correction for many makes it larger.
     """
     _check(sd, n)
-    return _mdd(lambda d: paired_power(d, sd, n, alpha), sd / math.sqrt(n), power)
+    return sd * _paired_mdd(n, power, alpha) if sd > 0 else sd  # NaN and 0 stay
+
+
+@cache
+def _paired_mdd(n: int, power: float, alpha: float) -> float:
+    """At sd 1: power depends on difference / sd."""
+    return _mdd(lambda d: paired_power(d, 1.0, n, alpha), 1 / math.sqrt(n), power)
 
 
 def welch_mdd(sd_a: float, n_a: int, sd_b: float, n_b: int, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -72,7 +80,7 @@ def reachable_level(n: int, alpha: float = 0.05) -> float:
 
     From the 2ⁿ equally likely sign patterns of the ranks 1 … n, counted by their sum. Above 50 pairs: alpha.
     """
-    if n > EXACT_UP_TO:
+    if n > EXACT_PAIRS:
         return alpha
     ways = np.zeros(n * (n + 1) // 2 + 1)  # sums of positive ranks
     ways[0] = 1
@@ -95,9 +103,15 @@ def _t_power(difference: float, se: float, df: float, alpha: float) -> float:
     if se == 0:
         return 1.0 if difference else alpha
     critical, ncp = stdtrit(df, 1 - alpha / 2), difference / se
-    nodes, weights = np.polynomial.legendre.leggauss(200)
+    nodes, weights = _quadrature()
     limit = critical * np.sqrt(chdtri(df, (1 - nodes) / 2) / df)  # sf at (1 − u)/2: the quantile of (1 + u)/2
     return float(weights @ (ndtr(ncp - limit) + ndtr(-ncp - limit)) / 2)
+
+
+@cache
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    """Gauss–Legendre nodes in (−1, 1) and their weights, both (200,)."""
+    return np.polynomial.legendre.leggauss(200)
 
 
 def _mdd(power_at: Callable[[float], float], scale: float, power: float) -> float:

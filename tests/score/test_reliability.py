@@ -1,6 +1,7 @@
 """Reliability, ECE and Brier against scikit-learn and cases worked by hand."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_equal_answers_share_a_bin_and_empty_bins_are_left_out():
     stated, truth = judged(400, tens=True)
     for counts in (False, True):
         table = reliability_table(stated, truth, 5, equal_counts=counts)
-        for b, after in zip(table, table[1:], strict=False):
+        for b, after in pairwise(table):
             assert b.high <= after.low
         for value in np.unique(stated):
             assert sum(b.low < value <= b.high or (value == 0 == b.low) for b in table) == 1

@@ -38,7 +38,7 @@ def test_a_simulated_judge_has_the_noise_that_was_drawn():
 def test_a_judge_that_shifts_lowers_agreement_only_where_judges_count():
     rng = np.random.default_rng(1)
     scores = rng.normal(0.75, 0.1, (60, 1)) + rng.normal(0, 0.02, (60, 2))
-    level, shifted = retest(scores), retest(scores + [0.0, 0.1])
+    level, shifted = retest(scores), retest(scores + np.array([0.0, 0.1]))
     assert level.icc_2_1.value == pytest.approx(level.icc_1_1.value, abs=0.01)
     assert shifted.icc_2_1.value < level.icc_2_1.value - 0.2
     two = np.random.default_rng(2).normal(0.5, 0.05, (4000, 2))

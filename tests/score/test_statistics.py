@@ -63,6 +63,16 @@ def test_paired_wilcoxon_without_ties_is_scipys_and_turns_with_the_sides():
     assert turned == pytest.approx((-got.median_difference, got.p, 29))
 
 
+def test_paired_wilcoxon_up_to_fifty_pairs_is_exact_and_above_nearly_the_same():
+    rng = np.random.default_rng(4)
+    for n in (3, 13, 30, 50):
+        d = rng.normal(0.4, 1, n)
+        assert paired_wilcoxon(d, np.zeros(n)).p == pytest.approx(wilcoxon(d, method="exact").pvalue)
+    d = np.round(rng.normal(0.2, 1, 50), 1)  # ties and zeros
+    near = wilcoxon(d, zero_method="pratt", method="asymptotic").pvalue
+    assert paired_wilcoxon(d, np.zeros(50)).p == pytest.approx(near, abs=2e-3)
+
+
 def test_paired_wilcoxon_at_its_ends():
     assert paired_wilcoxon(np.ones(9), np.ones(9)) == (0.0, 1.0, 9)
     assert paired_wilcoxon(np.arange(1.0, 11), np.zeros(10)).p == pytest.approx(2 / 2**10)
