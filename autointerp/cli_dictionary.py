@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,8 @@ from autointerp.cli_options import (
     Symbols,
     Threads,
 )
+from autointerp.errors import UserError
+from autointerp.results.atomic import disk_is_full
 
 dictionary = typer.Typer(
     help="Dictionaries by themselves: what one holds, and whether several are alike.", no_args_is_help=True
@@ -68,7 +72,7 @@ def report(
     from autointerp.results.dictionary_page import SAID
     from autointerp.results.html_page import number
 
-    with Watch() as watch:
+    with _told_in_one_line(), Watch() as watch:
         made = report_dictionary(source, options, concepts, covariates or (), out, watch)
     for warning in made.warnings:
         _say(f"warning: {warning}")
@@ -116,9 +120,27 @@ def compare(sources: Sources, out: CompareOut = None) -> None:
     for row in made.differences.itertuples(index=False):
         print(f"{row[0]} differs: {', '.join(row[1:])}")
     if out is not None:
-        write_csv(made.pairs, out)
+        with _told_in_one_line():
+            write_csv(made.pairs, out)
         print(out)
     _say(f"Next: autointerp dictionary report {sources[0]}")
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """What the disk refuses is the user's to mend."""
+    try:
+        yield
+    except PermissionError as error:
+        raise UserError(f"Not allowed to read or write {error.filename}. Choose another --out.") from error
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+        raise UserError(f"Cannot write {error.filename}: {error.strerror}. Choose another --out.") from error
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        raise UserError(
+            f"No space left on the disk ({error}). Free some, and run the same command again."
+        ) from error
 
 
 def _say(message: str) -> None:

@@ -22,6 +22,7 @@ from autointerp.results.dictionary_page import (
     fvu_against_l0,
     heat_map,
     render_dictionary_page,
+    write_dictionary_page,
 )
 
 HOSTILE = "</svg><script>alert(1)</script>\"'&\u202e"
@@ -146,3 +147,24 @@ def test_a_latent_that_is_best_for_two_concepts_is_one_row():
     assert [row[1:] for row in drawn["rows"]] == [(4, "a")]
     assert [cell["text"] for cell in drawn["cells"]] == ["0.70", "", ""]
     assert [cell["up"] for cell in drawn["cells"]] == [True, False, True]
+
+
+@pytest.mark.browser
+def test_a_browser_draws_it_and_asks_for_nothing(browser, tmp_path):
+    path = write_dictionary_page(page(notes=[HOSTILE]), tmp_path / "index.html")
+    context, seen, problems = browser.new_context(), [], []
+    opened = context.new_page()
+    opened.on("request", lambda request: seen.append(request.url))
+    opened.on("console", lambda message: problems.append(message.text))
+    opened.on("dialog", lambda dialog: problems.append(dialog.message) or dialog.dismiss())
+    opened.goto(path.as_uri())
+    assert opened.locator("svg").count() == 4
+    assert opened.locator("svg rect.cell").count() == 9
+    box = opened.locator("circle.s0").bounding_box()
+    assert box["width"] > 5 and box["height"] > 5
+    for width in (1300, 420):
+        opened.set_viewport_size({"width": width, "height": 800})
+        assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), width
+    context.close()
+    assert problems == []
+    assert {url for url in seen if url != "data:,"} == {path.as_uri()}

@@ -94,9 +94,11 @@ def test_what_cannot_be_compared_is_one_line(cells, tmp_path):
         (tmp_path / "nothing",): "neither a run",
         (brought,): "brought activations",
         (broken,): "no saved dictionary",
+        (a, "--out", tmp_path): "Choose another --out",
     }.items():
         ended = command("dictionary", "compare", a, *others)
-        assert ended.code == 2 and len(ended.lines) == 1 and said in ended.err, ended.err
+        assert ended.code == 2 and said in ended.lines[-1], ended.err
+        assert len(ended.saying("autointerp: ")) == 1 and "Traceback" not in ended.err
 
 
 def test_spaces_of_different_cells_are_refused(tmp_path):

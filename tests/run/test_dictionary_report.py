@@ -184,3 +184,22 @@ def test_codes_of_all_rows_are_those_of_each_row():
     np.testing.assert_allclose(
         np.sort(codes[7][codes[7] > 0]), np.sort(row.values[row.values > 0]), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("kind", ["icfl", "batchtopk", "nmf"])
+def test_kinds_that_whiten_or_vary_are_measured_in_the_space_of_the_embedding(kind):
+    import sae
+
+    cells = small_cells()
+    x, types = cells.obsm["X_emb"], cells.obs["kind"].to_numpy(dtype=object)
+    config = sae.DictionaryConfig(d=16, m=12, k=3, kind=kind)
+    made = sae.fit(x, config).dictionary if kind == "nmf" else sae.untrained(x, config)
+    split = split_items(480, None, 0)
+    tables = measure(kind, encode_rows(made, x), Ground(split, x, types), made)
+    values = tables["summary"].set_index("measure").value
+    assert values.notna().all()
+    test = split.rows("test")
+    copy = made.decode(made.encode(x[test]), like=x[test])
+    missed = ((x[test] - copy) ** 2).sum() / ((x[test] - x[test].mean(0)) ** 2).sum()
+    assert values["fvu"] == pytest.approx(missed, rel=1e-4)
+    assert 0.5 < values["probe_raw"] <= 1 and len(tables["reconstruction_probes"]) == 6
