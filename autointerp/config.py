@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from autointerp.errors import UserError, unknown_name
 
-SCORERS = ("detection", "signature")
+SCORERS = ("detection", "fuzzing", "signature")
+DEFAULT_SCORERS = ("detection", "signature")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 CONTROLS = ("shuffled", "ceiling")
 COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
@@ -94,7 +95,14 @@ class RunConfig(BaseModel):
         None, ge=0, description="dollars per million output tokens, where not known"
     )
     works: dict[str, bool] = Field({}, description="what the endpoint does: json_schema, logprobs; TOML only")
-    scorers: tuple[str, ...] = Field(SCORERS, description=f"of {', '.join(SCORERS)}")
+    scorers: tuple[str, ...] = Field(DEFAULT_SCORERS, description=f"of {', '.join(SCORERS)}")
+    attribute: str | None = Field(
+        None,
+        description="MODULE:CALLABLE of (x (b, d), latent) -> (b, g): true marks of fuzzing, in place of contrasts",
+    )
+    calibrate: bool = Field(
+        False, description="ask a judging model about develop items too, for Brier scores; rules always are"
+    )
     controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}; or none")
     max_latents: int | None = Field(None, ge=1, description="label a seeded sample of so many latents")
     concurrency: int = Field(16, ge=1, description="requests in flight at most")
