@@ -22,8 +22,8 @@ Backed = Annotated[bool | None, typer.Option(help="read the matrix from disk [de
 Dictionary = Annotated[
     str | None,
     typer.Option(
-        help="topk, batchtopk, matryoshka, relu, relu_tied, jumprelu, icfl; to compare: pca, ica, nmf, neurons, random; "
-        "or the folder of a saved dictionary"
+        help="topk, batchtopk, matryoshka, relu, relu_tied, jumprelu, p_anneal, icfl; to compare: pca, ica, nmf, "
+        "neurons, random; or the folder of a saved dictionary"
     ),
 ]
 Acts = Annotated[str | None, typer.Option("--activations", help="your own activations: obsm key or .npz")]
@@ -46,7 +46,10 @@ UnitNorm = Annotated[
 ]
 Explainers = Annotated[
     list[str] | None,
-    typer.Option("--explainer", help="markers, one_shot or file:labels.csv; may be repeated"),
+    typer.Option("--explainer", help="markers, one_shot, top_set, majority or file:labels.csv; may be repeated"),
+]
+GeneSets = Annotated[
+    list[Path] | None, typer.Option("--gene-sets", help="GMT file of gene sets; may be repeated")
 ]
 Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [default: no language model]")]
 Judge = Annotated[str | None, typer.Option(help="judging model, or signature [default: the labeling model]")]

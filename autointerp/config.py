@@ -19,7 +19,7 @@ RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # 
 CONTROLS = ("shuffled", "ceiling")
 COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
 DICTIONARIES = (
-    "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "icfl", *COMPUTED, "random",
+    "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "p_anneal", "icfl", *COMPUTED, "random",
 )  # fmt: skip
 # What decides items, latents and splits; together with the data it names the run. The rest may change within a run.
 IDENTITY = (
@@ -66,8 +66,10 @@ class RunConfig(BaseModel):
         None, description="divide each preprocessed embedding by its norm; by default icfl alone"
     )
     explainer: tuple[str, ...] = Field(
-        (), description="markers, one_shot or file:labels.csv; several stand side by side"
+        (),
+        description="markers, one_shot, top_set, majority or file:labels.csv; several stand side by side",
     )
+    gene_sets: tuple[Path, ...] = Field((), description="GMT files of gene sets, for evidence and top_set")
     model: str | None = Field(
         None, description="labeling model, PROVIDER/NAME; none: no language model is asked"
     )
@@ -117,7 +119,7 @@ class RunConfig(BaseModel):
             raise ValueError(f"must be 'auto' or a whole number above 0, got {value!r}")
         return value if value == "auto" else int(value)
 
-    @field_validator("explainer", "scorers", "controls", mode="before")
+    @field_validator("explainer", "scorers", "controls", "gene_sets", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (
@@ -159,6 +161,11 @@ class RunConfig(BaseModel):
         files = {one: Path(one.removeprefix("file:")) for one in value if one.startswith("file:")}
         found = {one: f"file:{os.path.abspath(path)}" for one, path in files.items() if path.exists()}
         return tuple(dict.fromkeys(found.get(one, one) for one in value))
+
+    @field_validator("gene_sets")
+    @classmethod
+    def _sets_from_anywhere(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(path.absolute() if path.exists() else path for path in value)
 
     @field_validator("scorers")
     @classmethod

@@ -9,17 +9,25 @@ from typing import Any, Protocol
 import pandas as pd
 
 from autointerp.errors import UserError, unknown_name
+from autointerp.evidence.examples import EXPLAIN_POSITIVES
 from autointerp.explain.base import Explainer
 from autointerp.explain.claims import check_claims
 from autointerp.explain.from_file import FromFile
+from autointerp.explain.majority import Majority
 from autointerp.explain.markers import Markers
 from autointerp.explain.one_shot import OneShot
+from autointerp.explain.top_set import TopSet
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
 from autointerp.results.tables import LABEL_COLUMNS, label_row
 from autointerp.schema import WAITING, Failure, Label
 
-EXPLAINERS: dict[str, Callable[[], Explainer]] = {"markers": Markers, "one_shot": OneShot}
+EXPLAINERS: dict[str, Callable[[], Explainer]] = {
+    "markers": Markers,
+    "one_shot": OneShot,
+    "top_set": TopSet,
+    "majority": Majority,
+}
 
 
 class Drain(Protocol):
@@ -89,7 +97,7 @@ async def label_all(
     prepared: Prepared, explainers: Mapping[str, Explainer], session: Session, drain: Drain
 ) -> Labels:
     """Every explainer's label of every chosen latent, or its failure."""
-    _ = prepared.example_sets, prepared.contrasts  # made once, before the workers start
+    _ = prepared.example_sets, prepared.contrasts, prepared.annotation  # made once, before the workers start
     for explainer in explainers.values():
         strange = (
             sorted(explainer.latents - set(range(len(prepared.reasons))))
@@ -108,7 +116,8 @@ async def label_all(
     async def one(job: tuple[str, int]) -> None:
         name, latent = job
         explainer = explainers[name]
-        evidence = prepared.evidence(latent) if explainer.needs_model else prepared.evidence(latent, shown=0)
+        shown = EXPLAIN_POSITIVES if explainer.needs_model else 0
+        evidence = prepared.evidence(latent, shown, explainer.reads_categories)
         said = await explainer.explain(evidence, session.models.get("label"))
         if isinstance(said, Label):
             said = check_claims(said, evidence.contrasts[0], measured)

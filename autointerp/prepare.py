@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from threadpoolctl import threadpool_limits
 
 from autointerp.config import COMPUTED, DICTIONARIES, RunConfig
 from autointerp.corpus.cells import CellCorpus
+from autointerp.corpus.gene_sets import gene_sets, read_gmt
+from autointerp.dictionary_choice import brought_dictionary, dictionary_size
 from autointerp.errors import UserError
 from autointerp.evidence.activations import Activations, read_activations
+from autointerp.evidence.annotation import Annotation, annotate
 from autointerp.evidence.assemble import assemble
 from autointerp.evidence.coactivation import partners
 from autointerp.evidence.contrast import Contrasts, contrast_all
@@ -25,6 +29,7 @@ from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_
 from autointerp.evidence.matched import matched_sides
 from autointerp.evidence.splits import Split, split_items
 from autointerp.schema import Evidence, ExampleSet
+from autointerp.timing import Timings
 
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 CONTRAST_ROWS = (
@@ -49,8 +54,8 @@ class Prepared:
     def __init__(self, config: RunConfig, progress: Progress = no_progress, data: Any = None):
         self.config, self.progress, self._data = config, progress, data
         self.cache = Path("cache")
-        self.timings: dict[str, float] = {}
-        self._inner_s: list[float] = []  # of each open timer, what the timers inside it took
+        self._clock = Timings()
+        self.timings = self._clock.seconds
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self._resumed = ""
@@ -138,8 +143,8 @@ class Prepared:
         n, d = embeddings.shape
         kind = self.config.dictionary
         if kind not in DICTIONARIES:
-            return self._brought(d), {}
-        size = self._size(n, d)
+            return brought_dictionary(self.config, d), {}
+        size = dictionary_size(self.config, n, d)
         c = self.config
         wanted = sae.DictionaryConfig(
             d=d, m=size.m, k=size.k, kind=kind, seed=c.seed,
@@ -188,26 +193,22 @@ class Prepared:
         c, corpus = self.config, self.corpus
         if c.center == "controls" and c.control is None:
             raise UserError("--center controls: which rows are controls? Pass --control COLUMN=VALUE.")
+        if "top_set" in c.explainers and not c.gene_sets:
+            raise UserError("Explainer top_set names gene sets. Pass --gene-sets FILE.gmt.")
+        if "majority" in c.explainers and c.category is None:
+            raise UserError("Explainer majority names annotations. Pass --category COLUMN to a new run.")
+        for path in c.gene_sets:
+            read_gmt(path)
         if c.activations is not None:
             _ = self.activations
         else:
             n = len(corpus)
             d = c.pca if c.embedding == "pca" else corpus.embeddings.shape[1]
             if c.dictionary in DICTIONARIES:
-                self._size(n, d)
+                dictionary_size(self.config, n, d)
             elif c.embedding != "pca":
-                self._brought(d)
+                brought_dictionary(self.config, d)
         _ = self.split
-
-    def _size(self, n: int, d: int) -> Any:
-        """How large a dictionary becomes."""
-        import sae
-
-        c = self.config
-        try:
-            return sae.default_size(n, d, c.latents, c.k)
-        except ValueError as error:
-            raise UserError(f"--latents {c.latents}, --k {c.k}: {error}.") from error
 
     @cached_property
     def activations(self) -> Activations:
@@ -312,12 +313,30 @@ class Prepared:
             self.progress("contrasts", 2, 2, "")
         return overall, matched
 
-    def evidence(self, latent: int, shown: int = EXPLAIN_POSITIVES) -> Evidence:
-        """What an explainer may see of one chosen latent; ``shown`` is how many activating items are rendered."""
+    @cached_property
+    def annotation(self) -> Annotation:
+        """Enriched gene sets, and the commonest categories for the explainer that reads them."""
+        corpus, c = self.corpus, self.config
+        sets = gene_sets(c.gene_sets, corpus.feature_names) if c.gene_sets else None
+        self.warnings += sets.warnings if sets else ()
+        categories = corpus.categories if "majority" in c.explainers else None
+        with self.timed("gene sets"):
+            return annotate(
+                corpus, self.activations, self.contrasts[0], self.contrast_rows, sets, categories, c.seed
+            )
+
+    def evidence(
+        self, latent: int, shown: int = EXPLAIN_POSITIVES, reads_categories: bool = False
+    ) -> Evidence:
+        """What an explainer may see of one chosen latent.
+
+        shown : how many activating items are rendered; reads_categories : whether it is shown the user's annotation
+        """
         explain = self.split.rows("explain")
         n_active = int(self._explain_counts[latent])
         examples = self.example_sets[latent].explain
-        return assemble(self.corpus, latent, examples, self.contrasts, n_active, len(explain), shown)
+        made = assemble(self.corpus, latent, examples, self.contrasts, n_active, len(explain), shown)
+        return replace(made, **self.annotation.of(latent, self.corpus.feature_names, reads_categories))
 
     @cached_property
     def _explain_counts(self) -> np.ndarray:
@@ -341,25 +360,6 @@ class Prepared:
             [c.embedding, c.pca, c.layer, c.matrix, c.gene_symbols] if c.embedding == "pca" else [c.embedding]
         )
 
-    def _brought(self, d: int) -> Any:
-        import sae
-
-        folder = Path(self.config.dictionary)
-        if not folder.is_dir():
-            raise UserError(
-                f"No dictionary {folder}: pass --dictionary with one of {', '.join(DICTIONARIES)}, "
-                "or the folder of a saved dictionary."
-            )
-        try:
-            dictionary = sae.load(folder)
-        except ValueError as error:
-            raise UserError(f"--dictionary: {error}") from error
-        if dictionary.config.d != d:
-            raise UserError(
-                f"The dictionary {folder} was made for d = {dictionary.config.d}, but the embedding has d = {d}."
-            )
-        return dictionary
-
     def _forget(self, folder: Path, error: Exception) -> None:
         """What cannot be read of the cache is made again."""
         self.warnings.append(f"{folder} could not be read and is made again ({error}).")
@@ -372,22 +372,6 @@ class Prepared:
         note = f"FVU {fvu:.3f}, L0 {l0:.1f}, dead {dead_share:.1%}{self._resumed}"
         self.progress("fit dictionary", step, steps, note)
 
-    def timed(self, stage: str) -> _Timer:
-        """A context whose wall time is added to ``timings[stage]``, in seconds, without that of timers inside it."""
-        return _Timer(self.timings, self._inner_s, stage)
-
-
-class _Timer:
-    def __init__(self, timings: dict[str, float], inner_s: list[float], stage: str):
-        self._timings, self._inner_s, self._stage = timings, inner_s, stage
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-        self._inner_s.append(0.0)
-
-    def __exit__(self, *_: object) -> None:
-        took_s = time.perf_counter() - self._start
-        own_s = took_s - self._inner_s.pop()
-        self._timings[self._stage] = self._timings.get(self._stage, 0.0) + own_s
-        if self._inner_s:
-            self._inner_s[-1] += took_s
+    def timed(self, stage: str) -> AbstractContextManager[None]:
+        """A context whose wall time is added to ``timings[stage]``, in seconds, without that of stages inside it."""
+        return self._clock.stage(stage)

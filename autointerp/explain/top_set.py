@@ -12,7 +12,9 @@ COLLECTION = re.compile(r"^(HALLMARK|GOBP|GOCC|GOMF|KEGG|REACTOME|WP|BIOCARTA|PI
 
 
 class TopSet:
-    """Label = the gene set of least false discovery rate, the stronger of equal ones; key features its shifted genes.
+    """Label = the raised gene set of least false discovery rate, the stronger of equal ones; key features its genes.
+
+    A lowered set only where none is raised: what cells have says more of them than what they lack.
 
     A control for labels that say more (protocols, section 6). It abstains where no set passes an FDR of 0.05;
     ``confidence`` is 1 − FDR.
@@ -26,7 +28,7 @@ class TopSet:
         if not evidence.enriched:
             said = f"No {evidence.feature_noun} set is enriched (FDR 0.05)."
             return Label(evidence.latent, self.name, "", said, "unknown", 0.0, (), True)
-        best = min(evidence.enriched, key=lambda s: (s.fdr, -abs(s.z)))
+        best = min(evidence.enriched, key=lambda s: (s.direction == "down", s.fdr, -abs(s.z)))
         words = readable(best.name).split()
         more = "more" if best.direction == "up" else "less"
         return Label(

@@ -22,14 +22,17 @@ def set_shift(name: str, z: float, fdr: float, leading: tuple[str, ...] = ("A", 
 def test_the_set_of_least_rate_becomes_the_label_with_its_genes():
     enriched = (
         set_shift("X", 4.0, 0.02),
-        set_shift("HALLMARK_G2M_CHECKPOINT", -7.0, 0.01),
+        set_shift("Z", -9.0, 0.001),
+        set_shift("HALLMARK_G2M_CHECKPOINT", 7.0, 0.01),
         set_shift("Y", 5.0, 0.01),
     )
     label = asyncio.run(TopSet().explain(evidence(enriched=enriched)))
-    assert label.title == "g2m checkpoint low"
-    assert [(f.name, f.direction) for f in label.key_features] == [("A", "down"), ("B", "down")]
+    assert label.title == "g2m checkpoint high"
+    assert [(f.name, f.direction) for f in label.key_features] == [("A", "up"), ("B", "up")]
     assert label.confidence == pytest.approx(0.99)
     assert not label.abstained
+    lowered = asyncio.run(TopSet().explain(evidence(enriched=enriched[1:2])))
+    assert (lowered.title, lowered.key_features[0].direction) == ("Z low", "down")
 
 
 def test_without_a_set_it_abstains():

@@ -1,0 +1,40 @@
+"""Which dictionary does a run use? A saved one, or a new one of the size that the data allow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autointerp.config import DICTIONARIES, RunConfig
+from autointerp.errors import UserError
+
+
+def dictionary_size(config: RunConfig, n: int, d: int) -> Any:
+    """``sae.Size`` for n items of d dimensions; UserError where --latents or --k is impossible."""
+    import sae
+
+    try:
+        return sae.default_size(n, d, config.latents, config.k)
+    except ValueError as error:
+        raise UserError(f"--latents {config.latents}, --k {config.k}: {error}.") from error
+
+
+def brought_dictionary(config: RunConfig, d: int) -> Any:
+    """The saved dictionary that ``--dictionary FOLDER`` names; UserError where there is none for d dimensions."""
+    import sae
+
+    folder = Path(config.dictionary)
+    if not folder.is_dir():
+        raise UserError(
+            f"No dictionary {folder}: pass --dictionary with one of {', '.join(DICTIONARIES)}, "
+            "or the folder of a saved dictionary."
+        )
+    try:
+        dictionary = sae.load(folder)
+    except ValueError as error:
+        raise UserError(f"--dictionary: {error}") from error
+    if dictionary.config.d != d:
+        raise UserError(
+            f"The dictionary {folder} was made for d = {dictionary.config.d}, but the embedding has d = {d}."
+        )
+    return dictionary
