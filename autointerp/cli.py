@@ -319,6 +319,8 @@ def _close(made: Run, stage: str, result: Any) -> None:
 
 
 def _print_summary(made: Run) -> None:
+    from autointerp.results.comparisons import comparison_lines
+
     table = made.summary
     shown = table[(table.scorer == "detection") & (table.metric == "auroc")]
     for row in shown.to_dict(orient="records"):
@@ -335,6 +337,8 @@ def _print_summary(made: Run) -> None:
             f"{row['explainer']}, detection by {row['judge']}, AUROC against {row['negatives']} negatives: "
             f"{row['n_scored']} of {row['n_latents']} latents scored{'; ' if said else ''}{', '.join(said)}"
         )
+    for line in comparison_lines(made.comparisons):
+        print(line)
 
 
 def _config(options: dict[str, Any]) -> RunConfig:

@@ -19,6 +19,7 @@ from autointerp.results.cards import (
     summary_rows,
     value_codes,
 )
+from autointerp.results.comparisons import comparison_rows
 from autointerp.results.payload import ReportPayload, RunFacts
 from autointerp.schema import Label
 
@@ -40,6 +41,7 @@ def report_payload(
     labels_table: pd.DataFrame,
     scores: pd.DataFrame,
     summary: pd.DataFrame,
+    comparisons: pd.DataFrame,
     warnings: list[str],
     versions: Mapping[str, str],
     command: str,
@@ -92,7 +94,11 @@ def report_payload(
         )
         prepared.progress("report", number + 1, len(labels_table), "")
     return ReportPayload(
-        run=facts, summary=summary_rows(summary), latents=entries, umap=points[0] if points else None
+        run=facts,
+        summary=summary_rows(summary),
+        latents=entries,
+        umap=points[0] if points else None,
+        comparisons=comparison_rows(comparisons),
     )
 
 

@@ -35,7 +35,9 @@ from autointerp.llm.session import Session
 from autointerp.llm.wanted import Wanted
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
+from autointerp.results.comparisons import comparison_table
 from autointerp.schema import Failure
+from autointerp.score.families import redundancy_families
 from autointerp.scoring import score_all
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "openai", "litellm")
@@ -117,6 +119,7 @@ class Run:
         trials = tables.trials_frame(self.run_id, self.prepared.corpus.ids, self.judged.trials)
         tables.write_parquet(trials, self.directory / "trials.parquet")
         tables.write_csv(self.scores, self.directory / "scores.csv")
+        tables.write_csv(self.comparisons, self.directory / "comparisons.csv")
         with self.prepared.timed("latents.h5ad"):
             write_latents_file(
                 self.directory / "latents.h5ad",
@@ -143,7 +146,7 @@ class Run:
         with self.prepared.timed("report"):
             payload = report_payload(
                 self.run_id, self.config, self.prepared, self.labels, self.labels_table, self.scores, self.summary,
-                self.warnings, versions(), f"autointerp report {self.directory}",
+                self.comparisons, self.warnings, versions(), f"autointerp report {self.directory}",
             )  # fmt: skip
             path = write_report(payload, self.directory / "report")
         self._write_run_json("report")
@@ -192,7 +195,7 @@ class Run:
     def judged(self) -> Judged:
         """Every judged label, its controls among them."""
         labels, names, c = self.labels, list(self.explainers), self.config
-        plan = Plan(c.judge_name, c.scorers, c.controls, c.calibrate)
+        plan = Plan(c.judge_name, c.scorers, c.controls)
         with self.prepared.timed("score"), threadpool_limits(1):  # many small products
             return run_async(
                 self._within(lambda s: judge_all(self.prepared, plan, names, labels, s, self._drain))
@@ -210,6 +213,13 @@ class Run:
     def summary(self) -> pd.DataFrame:
         """Scores over all latents, see ``results.tables.summarize``."""
         return tables.summarize(self.scores, self.labels_table)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """As in comparisons.csv: labels against their controls, over families of twins among explain items."""
+        with self.prepared.timed("compare"):
+            families = redundancy_families(self.prepared.activations.csr[self.prepared.contrast_rows])
+            return comparison_table(self.scores, self.labels_table, self.summary, families)
 
     @property
     def warnings(self) -> list[str]:

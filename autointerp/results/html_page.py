@@ -20,7 +20,8 @@ def render_page(template: str, styles: Sequence[str], scripts: Sequence[str], **
     ----------
     template, styles, scripts : file names under ``results/templates``. The template gets ``style``, ``script`` and
         their hashes ``style_hash``, ``script_hash`` for its content security policy
-    fields : what else it names; autoescaped unless they are Markup. The filters ``number`` and ``count`` write figures
+    fields : what else it names; autoescaped unless they are Markup. The filters ``number``, ``count`` and ``small``
+        write figures
     """
     style = "".join(_template(name) for name in styles)
     script = '(() => {\n"use strict";\n' + "".join(_template(name) for name in scripts) + "})();\n"
@@ -31,7 +32,7 @@ def render_page(template: str, styles: Sequence[str], scripts: Sequence[str], **
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=number, count=_count)
+    environment.filters.update(number=number, count=_count, small=small)
     page = environment.from_string(_template(template)).render(
         style=Markup(style),
         script=Markup(script),
@@ -66,3 +67,11 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
 
 def _count(value: int) -> str:
     return f"{value:,}"
+
+
+def small(value: float | None) -> str:
+    """A p- or q-value: two digits, or that it is under 0.0001."""
+    said = finite(value)
+    if said is None:
+        return "–"
+    return "< 0.0001" if said < 1e-4 else f"{said:.2g}"

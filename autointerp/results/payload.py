@@ -63,6 +63,32 @@ class SummaryRow(TypedDict):
     share_of_ceiling: float | None
 
 
+class Compared(TypedDict):
+    """Labels against one control on one basis, over redundancy families; see ``results.comparisons``."""
+
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    q: float | None
+    n: int
+    n_families: int
+    mdd: float | None
+
+
+class ComparisonRow(TypedDict):
+    """One comparison on both bases: latents with a score, and all latents with the others at chance."""
+
+    explainer: str
+    against: str  # 'shuffled', 'ceiling' or another explainer
+    scorer: str
+    judge: str
+    metric: str
+    negatives: str
+    scored: Compared | None
+    all: Compared | None
+
+
 class KeyFeatureMark(TypedDict):
     """A feature that the label names; verdict is '' where it was not checked."""
 
@@ -191,6 +217,7 @@ class ReportPayload(TypedDict):
     summary: list[SummaryRow]
     latents: list[LatentEntry]
     umap: UmapPoints | None
+    comparisons: NotRequired[list[ComparisonRow]]
 
 
 def score_of(entry: LatentEntry, scorer: str, metric: str, negatives: str) -> ScoreEntry | None:

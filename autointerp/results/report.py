@@ -69,6 +69,7 @@ def render_report(payload: ReportPayload) -> bytes:
         noun=noun,
         summary=[row for row in payload["summary"] if row["metric"] == HEADLINE[1]],
         other_summary=[row for row in payload["summary"] if row["metric"] != HEADLINE[1]],
+        comparisons=[row for row in payload.get("comparisons", []) if row["metric"] == HEADLINE[1]],
         headline=HEADLINE,
         n_entries=len(index),
         n_cards=len(with_card),
