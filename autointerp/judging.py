@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autointerp.controls import CALIBRATION, LABEL_CONTROLS, OWN, Bench, Test, ceiling
+from autointerp.evidence.attribution import load_attribute
 from autointerp.explain.claims import named_features
 from autointerp.explain.one_shot import reask_message
 from autointerp.judge.llm import LLMJudge
@@ -113,6 +114,7 @@ def material_of(prepared: Prepared) -> Material:
         prepared.contrasts,
         prepared.split,
         prepared.config.seed,
+        load_attribute(prepared.config.attribute) if prepared.config.attribute else None,
     )
 
 

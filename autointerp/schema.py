@@ -167,7 +167,9 @@ class Evidence:
     covariates: tuple[tuple[str, float, float], ...]  # (name, median active, median matched silent)
     noun: str = "cell"  # what one item is called in a prompt
     feature_noun: str = "gene"
-    category_counts: tuple[tuple[str, int], ...] = ()  # opted in by the user, or for the majority control; else empty
+    category_counts: tuple[
+        tuple[str, int], ...
+    ] = ()  # opted in by the user, or for the majority control; else empty
     category_contrast: Contrast | None = None  # of the commonest category, for the majority control alone
     enriched: tuple[SetShift, ...] = ()  # gene sets, where a collection is given
 
@@ -223,6 +225,7 @@ class Question:
 
     rows : (q,) int64, items in the order in which they are shown
     panel : names of the features shown for every item: those that the label names
+    marks : (q,) the parts that are marked on each item; none where it is the items that are judged
     """
 
     scorer: str
@@ -230,13 +233,14 @@ class Question:
     label: Label
     rows: np.ndarray
     panel: tuple[str, ...] = ()
+    marks: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A judge's answer to a Question: one value or one failure per item, never both, never neither."""
 
-    values: tuple[float | None, ...]  # (q,) P(active), 0–100
+    values: tuple[float | None, ...]  # (q,) P(active), or that the marks are true, 0–100
     failures: tuple[str | None, ...]  # (q,)
     prompt: str = ""  # key of the request: answers of one prompt are a cluster
     parse_status: str = ""  # ok, repaired, reasked, failed; '' where no model was asked

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from autointerp.corpus.base import Part
 from autointerp.schema import POSITIVE, Examples, KeyFeature, Label, Rendering
 
 
@@ -48,8 +49,22 @@ class TinyCorpus:
         return np.arange(len(self.feature_names))
 
     def render(self, rows, marks=None):
-        said = [self.feature_names[self.x[row] > 0] for row in rows]
-        return [Rendering("expresses " + ", ".join(names)) for names in said]
+        said = [self.feature_names[self.x[row] > 0].tolist() for row in rows]
+        marks = marks or [()] * len(said)
+        told = [
+            [f"«{n}»" if n in marked else n for n in names] for names, marked in zip(said, marks, strict=True)
+        ]
+        return [Rendering("expresses " + ", ".join(names)) for names in told]
+
+    def markable(self, rows):
+        return [
+            tuple(
+                Part(str(n), min(10.0, float(v)), float(v))
+                for n, v in zip(self.feature_names, self.x[row], strict=True)
+                if v > 0
+            )
+            for row in rows
+        ]
 
     def panel(self, rows, names):
         place = {name: i for i, name in enumerate(self.feature_names)}

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from autointerp.schema import Rendering
+
+
+class Part(NamedTuple):
+    """What a mark can stand on: a gene on a card, a region of an image.
+
+    strength : as the rendering shows it, 1–10; level : as measured (genes: log-normalized)
+    """
+
+    name: str
+    strength: float
+    level: float
 
 
 class Corpus(Protocol):
@@ -62,7 +73,13 @@ class Corpus(Protocol):
         """Column numbers of the features that a supervised reader may use (the ceiling control)."""
         ...
 
-    def render(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]: ...
+    def render(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
+        """Items as a reader sees them; ``marks`` names the parts of each to be marked."""
+        ...
+
+    def markable(self, rows: np.ndarray) -> list[tuple[Part, ...]]:
+        """The parts of each item that its rendering shows, and that can be marked."""
+        ...
 
     def panel(self, rows: np.ndarray, names: Sequence[str]) -> list[tuple[tuple[str, float], ...]]:
         """The values of named features on every item, zeros included."""

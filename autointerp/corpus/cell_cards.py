@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autointerp.corpus.base import Part
 from autointerp.corpus.expression import Expression
 from autointerp.corpus.gene_statistics import GeneStatistics, residuals
 from autointerp.schema import Rendering
@@ -40,6 +41,25 @@ def telling_genes(
         order = order[score[order] > 0]
         told.append((columns[order], score[order]))
     return told
+
+
+def card_parts(
+    expression: Expression, statistics: GeneStatistics, names: np.ndarray, rows: np.ndarray
+) -> list[tuple[Part, ...]]:
+    """The genes on each cell's card, best first: strength as shown before rounding up, log-normalized."""
+    if len(rows) == 0:
+        return []
+    values = expression.log_normalized(rows)
+    parts = []
+    for i, (columns, score) in enumerate(telling_genes(expression, statistics, rows)):
+        levels = values[i].toarray().ravel()[columns]
+        parts.append(
+            tuple(
+                Part(str(names[c]), max(1.0, float(10 * s / score[0])), float(level))
+                for c, s, level in zip(columns, score, levels, strict=True)
+            )
+        )
+    return parts
 
 
 def cell_cards(

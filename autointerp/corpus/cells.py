@@ -14,7 +14,8 @@ import pandas as pd
 from scipy import sparse
 
 from autointerp.corpus.anndata_store import AnnDataParts, from_anndata, open_parts
-from autointerp.corpus.cell_cards import cell_cards
+from autointerp.corpus.base import Part
+from autointerp.corpus.cell_cards import card_parts, cell_cards
 from autointerp.corpus.expression import Expression, MatrixKind, detect_kind
 from autointerp.corpus.gene_statistics import MITOCHONDRIAL, GeneStatistics, gene_statistics
 from autointerp.corpus.pca import expression_pca, variable_genes
@@ -84,6 +85,7 @@ class CellCorpus:
         self._embeddings = None if embedding == "pca" else self._read_embedding(parts, embedding)
         self._statistics: GeneStatistics | None = None
         self._covariates: dict[str, np.ndarray] | None = None
+        self._markable: dict[int, tuple[Part, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -164,6 +166,13 @@ class CellCorpus:
     def render(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
         covariates = self.covariates()
         return cell_cards(self.expression, self.statistics, self.feature_names, covariates, rows, marks)
+
+    def markable(self, rows: np.ndarray) -> list[tuple[Part, ...]]:
+        """The genes on each cell's card; kept, since many latents ask for the same cells."""
+        new = np.array([row for row in rows.tolist() if row not in self._markable], dtype=np.int64)
+        made = card_parts(self.expression, self.statistics, self.feature_names, new)
+        self._markable |= dict(zip(new.tolist(), made, strict=True))
+        return [self._markable[row] for row in rows.tolist()]
 
     def panel(self, rows: np.ndarray, names: Sequence[str]) -> list[tuple[tuple[str, float], ...]]:
         """Log-normalized values of named genes, zeros included; names that are not measured are left out."""

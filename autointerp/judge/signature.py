@@ -65,7 +65,8 @@ class SignatureReader:
 
 
 class SignatureJudge:
-    """P = 100·logistic(a + b·score), a and b ≥ 0.05 fitted per latent on develop items with balanced class weights.
+    """P = 100·logistic(a + b·score), a and b ≥ 0.05 fitted per latent on develop items with balanced class weights;
+    of marks, their share among the label's key features.
 
     Under 10 develop positives the fit is pooled over the latents that have more.
 
@@ -102,6 +103,8 @@ class SignatureJudge:
                 len(question.rows),
                 "the label lists no measured feature for a rule to read; a model can judge it (--judge)",
             )
+        if question.marks:
+            return marked_share(question)
         examples = self._develop[question.latent]
         fit = self._fit(question.label, examples) if _enough(examples) else None
         a, b = fit if fit is not None else self._pooled
@@ -111,6 +114,13 @@ class SignatureJudge:
     def _fit(self, label: Label, examples: Examples) -> tuple[float, float] | None:
         scores = self._signatures.scores(label.key_features, examples.rows)
         return None if scores is None else fit_logistic(scores, examples.truth)
+
+
+def marked_share(question: Question) -> Answer:
+    """P that marks are true = 100 · the share of them that the label lists as higher."""
+    rising = {f.name for f in question.label.key_features if f.direction == "up"}
+    shares = [100 * sum(name in rising for name in marks) / len(marks) for marks in question.marks]
+    return Answer(tuple(shares), (None,) * len(shares))
 
 
 def _enough(examples: Examples) -> bool:

@@ -92,18 +92,20 @@ class Metrics:
             )
         )
 
-    def add_kinds(self, first: tuple[str, ...] = ()) -> None:
+    def add_kinds(self, first: tuple[str, ...] = (), least: int = LEAST_PER_KIND) -> None:
         """``auroc``, ``balanced_accuracy`` and ``specificity`` per negative kind and over ``all``; ``recall``.
 
         first : kinds that stand first, and have their row also where there is no such negative
+        least : negatives of all kinds together that a number needs; of one kind it needs 15
         """
         truth, kinds = self.truth, self.judged.kinds
         named = {str(kind) for kind in kinds.tolist()} - {POSITIVE, *first}
         for kind in [*first, *sorted(named), "all"]:
             silent = ~truth if kind == "all" else kinds == kind
-            self.add("auroc", kind, truth | silent, self.auroc, LEAST_PER_KIND)
-            self.add("balanced_accuracy", kind, truth | silent, self.balanced, LEAST_PER_KIND)
-            self.add("specificity", kind, silent, self.hits, LEAST_PER_KIND)
+            needed = least if kind == "all" else LEAST_PER_KIND
+            self.add("auroc", kind, truth | silent, self.auroc, needed)
+            self.add("balanced_accuracy", kind, truth | silent, self.balanced, needed)
+            self.add("specificity", kind, silent, self.hits, needed)
         self.add("recall", "", truth, self.hits)
 
     def auroc(self, kept: np.ndarray) -> Interval | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from autointerp.score import detection, signature
+from autointerp.score import detection, fuzzing, signature
 from autointerp.score.base import Scorer
 
-SCORERS: dict[str, Scorer] = {scorer.name: scorer for scorer in (detection.SCORER, signature.SCORER)}
+SCORERS: dict[str, Scorer] = {
+    scorer.name: scorer for scorer in (detection.SCORER, fuzzing.SCORER, signature.SCORER)
+}

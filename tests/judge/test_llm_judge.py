@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from autointerp.judge.llm import DetectionReply, LLMJudge, read
+from autointerp.judge.forms import DetectionReply, read
+from autointerp.judge.llm import LLMJudge
 from autointerp.schema import Failure, Question
 from tests.golden_file import assert_golden
 from tests.hostile import HOSTILE
@@ -34,6 +35,25 @@ def answers(*pairs) -> dict:
 
 def test_the_prompt_is_the_golden_one():
     assert_golden("detection.txt", judge()[0].prompt(question([3, 1, 0])))
+
+
+MARKS = (("CD79A",), ("LYZ", "MS4A1"), ("MS4A1",))
+
+
+def fuzzing(rows=(3, 1, 0)) -> Question:
+    return Question("fuzzing", 4, GIVEN, np.asarray(rows), (), MARKS)
+
+
+def test_the_prompt_about_marks_is_the_golden_one():
+    assert_golden("fuzzing.txt", judge()[0].prompt(fuzzing()))
+
+
+def test_marks_that_were_answered_badly_are_asked_about_once_more_with_their_cards():
+    asked, model = judge(answers((1, 90), (2, 101)), answers((1, 5), (2, 50)))
+    found = asyncio.run(asked.answer(fuzzing()))
+    assert found.values == (90.0, 5.0, 50.0)
+    again = Question("fuzzing", 4, GIVEN, np.array([1, 0]), (), MARKS[1:])
+    assert model.prompts[1] == asked.prompt(again) and "«LYZ»" in model.prompts[1]
 
 
 def test_without_a_panel_none_is_announced():

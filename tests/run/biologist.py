@@ -11,6 +11,8 @@ SHIFT = re.compile(r"^- (\S+): ([+-]\d+\.\d+), \d+ / \d+$", re.MULTILINE)
 CARD = re.compile(r"^cell (\d+):\n<cell>\n(?:[^<]*\n)</cell>(?:\npanel: (.*))?$", re.MULTILINE)
 FENCED = re.compile(r"<(title|description)>\n(.*?)\n</\1>", re.DOTALL)
 PANEL = re.compile(r"(\S+) (\d+\.\d+)")
+MARKED_CARD = re.compile(r"^cell (\d+):\n<cell>\n([^<]*)\n</cell>$", re.MULTILINE)
+MARK = re.compile("«([^»]+)»")
 NAMED = 6
 
 
@@ -48,9 +50,21 @@ def _reply(title: str, description: str, features: list[dict[str, str]], abstain
 def _judged(prompt: str) -> dict[str, Any]:
     """The mean of the described genes' values, as a probability."""
     described = " ".join(text for _, text in FENCED.findall(prompt))
+    if "«like this»" in prompt:
+        return _fuzzed(prompt, described)
     answers = []
     for number, panel in CARD.findall(prompt):
         values = [float(value) for name, value in PANEL.findall(panel) if name in described]
         mean = sum(values) / len(values) if values else 0.0
         answers.append({"item": int(number), "probability": round(100 * mean / (mean + 1), 1)})
+    return {"answers": answers}
+
+
+def _fuzzed(prompt: str, described: str) -> dict[str, Any]:
+    """The share of the marked genes that the description names."""
+    answers = []
+    for number, card in MARKED_CARD.findall(prompt):
+        marks = MARK.findall(card)
+        share = sum(name in described for name in marks) / max(1, len(marks))
+        answers.append({"item": int(number), "probability": round(100 * share, 1)})
     return {"answers": answers}

@@ -49,7 +49,7 @@ def test_the_order_is_shuffled_by_seed_and_latent_and_nothing_else():
 
 
 def test_a_question_has_no_place_for_the_truth():
-    assert {f.name for f in fields(Question)} == {"scorer", "latent", "label", "rows", "panel"}
+    assert {f.name for f in fields(Question)} == {"scorer", "latent", "label", "rows", "panel", "marks"}
     order = np.argsort(HELD_OUT.kinds, kind="stable")  # other items are the active ones
     others = Examples(
         HELD_OUT.rows, *(getattr(HELD_OUT, f)[order] for f in ("activations", "kinds", "strata"))

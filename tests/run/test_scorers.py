@@ -1,0 +1,117 @@
+"""Do scorers and judges stand side by side in a run, through the wire, and is only what is new asked?"""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.run.biologist import biologist, prompt_of
+from tests.run.conftest import command
+from tests.run.small_cells import BROUGHT
+from tests.scripted_server import ScriptedServer, say_json
+
+NAMED = ("--model", "openai/x", "--endpoint-name", "scripted")
+
+
+def about_marks(body) -> bool:
+    return "«like this»" in prompt_of(body)
+
+
+def auroc(directory, scorer, negatives, explainer="one_shot", metric="auroc", judge=None) -> pd.DataFrame:
+    scores = pd.read_csv(directory / "scores.csv")
+    kept = (scores.scorer == scorer) & (scores.negatives == negatives) & (scores.metric == metric)
+    kept &= (scores.explainer == explainer) & ((scores.judge == judge) | (judge is None))
+    return scores[kept].set_index("latent")
+
+
+@pytest.fixture(scope="module")
+def fuzzed(cells, tmp_path_factory):
+    """A run with detection and fuzzing by a model; its requests."""
+    directory = tmp_path_factory.mktemp("fuzzed") / "run"
+    with ScriptedServer(biologist) as server:
+        options = ("--scorers", "detection,fuzzing", *NAMED, "--base-url", server.url, "--out", directory)
+        ended = command("run", "--data", cells, *BROUGHT, *options)
+        assert ended.code == 0, ended.err
+        return directory, [request.body for request in server.requests]
+
+
+def test_labels_of_planted_programs_fit_their_marks(fuzzed):
+    directory, bodies = fuzzed
+    found = auroc(directory, "fuzzing", "all")
+    scored = found[found.value.notna()]
+    assert len(scored) >= 5 and set(scored.index) <= set(range(6))
+    assert (scored.value > 0.9).all() and (scored.shuffled_value < 0.6).all()
+    assert (scored.ci_low < scored.value).all() and (scored.ci_method != "").all()
+    unasked = found.reason[sorted(set(range(6)) - set(scored.index))]
+    assert unasked.str.contains("active cells show 2 genes of the latent").all()
+    assert found.reason[8] == "abstained" and "not explainable" in found.reason[6]
+    asked = [body for body in bodies if about_marks(body)]
+    own = len(asked) / 2 / 6  # half of them for the shuffled labels
+    assert own <= 6  # prompts a latent
+    assert auroc(directory, "detection", "random").value.notna().sum() == 6
+
+
+def test_a_cell_stands_once_in_a_prompt_and_marks_are_no_secret_code(fuzzed):
+    _, bodies = fuzzed
+    for body in filter(about_marks, bodies):
+        cards = prompt_of(body).split("<cell>\n")[1:]
+        assert len({card.replace("«", "").replace("»", "") for card in cards}) == len(cards)
+        assert all(2 <= card.count("«") <= 5 for card in cards)
+
+
+def test_marks_that_a_reply_leaves_out_are_asked_about_again(cells, fuzzed, tmp_path):
+    directory, before = fuzzed
+
+    def reply(body, n):
+        told = json.loads(biologist(body).text)
+        if about_marks(body) and len(told["answers"]) > 3:
+            told["answers"] = told["answers"][:-3]
+        return say_json(told)
+
+    with ScriptedServer(reply) as server:
+        options = (
+            "--scorers",
+            "detection,fuzzing",
+            *NAMED,
+            "--base-url",
+            server.url,
+            "--out",
+            tmp_path / "run",
+        )
+        ended = command("run", "--data", cells, *BROUGHT, *options)
+        assert ended.code == 0, ended.err
+        again = [r.body for r in server.requests if about_marks(r.body)]
+    asked_before = sum(about_marks(body) for body in before)
+    assert len(again) > asked_before * 1.5
+    found, whole = auroc(tmp_path / "run", "fuzzing", "all"), auroc(directory, "fuzzing", "all")
+    assert (found.n_failed == 0).all()
+    assert found.value.equals(whole.value) and found.value.notna().sum() >= 5
+    trials = pd.read_parquet(tmp_path / "run" / "trials.parquet")
+    assert set(trials[trials.scorer == "fuzzing"].parse_status) >= {"reasked"}
+
+
+@pytest.mark.parametrize("judge", ["constant", "always_yes", "random", "malformed"])
+def test_judges_that_know_nothing_score_chance_on_every_scorer(cells, tmp_path, judge):
+    options = ("--scorers", "detection,fuzzing", "--judge", judge, "--out", tmp_path / "run")
+    ended = command("run", "--data", cells, *BROUGHT, *options)
+    assert ended.code == 0, ended.err
+    for scorer, negatives in (("detection", "random"), ("detection", "all"), ("fuzzing", "all")):
+        for metric in ("auroc", "balanced_accuracy"):
+            found = auroc(tmp_path / "run", scorer, negatives, "markers", metric, judge)
+            if judge == "malformed":
+                assert len(found) and found.value.isna().all()
+                assert (
+                    found.reason.dropna().str.contains("malformed|abstained|not explainable|cells show").all()
+                )
+            elif judge == "random":
+                assert found.value.mean() == pytest.approx(0.5, abs=0.15)  # five latents, thirty items
+            else:
+                assert (found.value.dropna() == 0.5).all() and found.value.notna().sum() >= 5
+    brier = auroc(tmp_path / "run", "detection", "all", "markers", "brier", judge)
+    share = brier.n_pos / brier.n.where(brier.n > 0)
+    if judge == "malformed":
+        assert brier.value.isna().all()
+    else:  # what stating the share of positives for every cell scores
+        assert brier.value.to_numpy() == pytest.approx((share * (1 - share)).to_numpy(), abs=0.05)
