@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from eval.bench.encode_memory import AnonymousMemory
 from sae import DictionaryConfig, Preprocessing, fit, quality, untrained
 from sae.rows import shuffled
 
@@ -114,6 +115,24 @@ def test_large_sources_can_be_fitted(monkeypatch):
     x, _ = planted(600)
     log = fit(Lazy(x), quick(steps=300)).log
     assert log[-1]["fvu"] < 0.8 * log[0]["fvu"]
+
+
+def test_fitting_holds_no_more_than_a_pool(tmp_path, monkeypatch):
+    for name, value in {"rows.IN_MEMORY_BYTES": 0, "rows.POOL_BYTES": 1 << 22, "train.CHECKS": 2}.items():
+        monkeypatch.setattr(f"sae.{name}", value)
+    file = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (120_000, 128))  # 61 MB
+    some = np.random.default_rng(0).normal(size=(8000, 128))
+    for start in range(0, len(file), 8000):
+        file[start : start + 8000] = some * (1 + start / len(file))
+    del file
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    config = quick(d=128, batch_size=1024, steps=20)
+    peaks = []
+    for rows in (40_000, 120_000):
+        with AnonymousMemory() as memory:
+            fit(x[:rows], config)
+        peaks.append(memory.peak)
+    assert peaks[1] - peaks[0] < (x.nbytes - x[:40_000].nbytes) / 2  # row numbers are a tenth of it
 
 
 @pytest.mark.parametrize("scaling", ["global", "dimension", "none"])
