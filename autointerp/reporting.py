@@ -49,10 +49,7 @@ def report_payload(
     """Cards carry evidence for up to 2,000 labels; the table holds every latent."""
     corpus, split, activations = prepared.corpus, prepared.split, prepared.activations
     counts = split.counts()
-    asked = (
-        any(isinstance(o, Label) and o.model for o in labels.outcomes.values())
-        or config.judge_is_model
-    )
+    asked = any(isinstance(o, Label) and o.model for o in labels.outcomes.values()) or config.judge_is_model
     facts = RunFacts(
         run_id=run_id,
         title=config.data.stem,

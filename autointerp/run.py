@@ -195,7 +195,7 @@ class Run:
     def judged(self) -> Judged:
         """Every judged label, its controls among them."""
         labels, names, c = self.labels, list(self.explainers), self.config
-        plan = Plan(c.judge_name, c.scorers, c.controls)
+        plan = Plan(c.judge_name, c.scorers, c.controls, c.calibrate)
         with self.prepared.timed("score"), threadpool_limits(1):  # many small products
             return run_async(
                 self._within(lambda s: judge_all(self.prepared, plan, names, labels, s, self._drain))
