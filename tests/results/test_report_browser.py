@@ -238,3 +238,21 @@ def test_two_thousand_rows_stay_quick(opened: Callable[..., Any]) -> None:
     page.evaluate("document.querySelector('#more').scrollIntoView()")
     until(page, "document.querySelectorAll('#table tbody tr').length > 200")
     assert page.inner_text("#count") == "2,000 rows"
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_comparisons_open_and_fit_the_page(opened: Callable[..., Any], width: int) -> None:
+    payload = pbmc_payload(4)
+    one: Any = {"difference": 0.21, "ci_low": 0.18, "ci_high": 0.24, "p": 1e-9, "q": 3e-9, "n": 40, "n_families": 31,
+                "mdd": 0.04}  # fmt: skip
+    payload["comparisons"] = [
+        {"explainer": "markers", "against": against, "scorer": "detection", "judge": "signature", "metric": "auroc",
+         "negatives": "random", "scored": one, "all": None if against == HOSTILE else one}
+        for against in ("shuffled", "ceiling", HOSTILE)
+    ]  # fmt: skip
+    page = opened(payload, width=width)
+    page.click("#comparisons summary")
+    rows = page.locator("#comparisons tbody tr").all_inner_texts()
+    assert len(rows) == 3 and "+0.180 … +0.240" in rows[0] and "40 / 31" in rows[0] and "< 0.0001" in rows[0]
+    assert HOSTILE.split("\u2028")[0] in rows[2]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
