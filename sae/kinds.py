@@ -7,6 +7,7 @@ from .batch_topk import BatchTopK, MatryoshkaBatchTopK
 from .dictionaries import TopK
 from .icfl import ICFL
 from .jumprelu import JumpReLU
+from .p_anneal import PAnneal
 from .relu import ReLU, TiedReLU
 
 BASELINES: dict[str, type[Twins]] = {"pca": PCA, "ica": ICA, "nmf": NMF, "neurons": Neurons}
@@ -17,6 +18,7 @@ KINDS: dict[str, type[TopK]] = {
     "relu": ReLU,
     "relu_tied": TiedReLU,
     "jumprelu": JumpReLU,
+    "p_anneal": PAnneal,
     "icfl": ICFL,
     "random": TopK,
     **BASELINES,

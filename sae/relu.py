@@ -44,8 +44,7 @@ class ReLU(Varying):
         a = pre.relu()
         error = x - self._dense(a)  # (b, d)
         variance = spread(x)
-        penalty = a.sum() / (variance * len(x)).sqrt()
-        total = error.square().sum() / variance + self.l1.item() * penalty
+        total = error.square().sum() / variance + self.l1.item() * self._penalty(a, variance)
         made = finished(total + self._auxk(x, pre.detach(), error, dead), a)
         off = math.log(max(len(made.values), 1) / len(x) / self.config.k)
         self.l1.mul_(math.exp(GAIN * max(min(off, 1.0), -1.0)))
@@ -53,6 +52,10 @@ class ReLU(Varying):
 
     def _active(self, pre: Tensor) -> Tensor:
         return pre.relu()
+
+    def _penalty(self, a: Tensor, variance: Tensor) -> Tensor:
+        """What ``l1`` weighs: Σ a / (b · σ) of activations (b, m)."""
+        return a.sum() / (variance * len(a)).sqrt()
 
 
 class TiedReLU(ReLU):

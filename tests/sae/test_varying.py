@@ -9,12 +9,13 @@ from sae.jumprelu import BANDWIDTH
 from sae.relu import FIRST_L1
 from tests.sae.test_train import planted, quick
 
-VARYING = ("batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu")
+VARYING = ("batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "p_anneal")
 DENSE = {  # pre-activations (b, m) and weights → activations, written out
     "batchtopk": lambda pre, w: np.where(pre > w["threshold"], pre, 0),
     "matryoshka": lambda pre, w: np.where(pre > w["threshold"], pre, 0),
     "relu": lambda pre, w: np.maximum(pre, 0),
     "relu_tied": lambda pre, w: np.maximum(pre, 0),
+    "p_anneal": lambda pre, w: np.maximum(pre, 0),
     "jumprelu": lambda pre, w: np.where(pre > np.exp(w["log_threshold"]), pre, 0),
 }
 
