@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from autointerp.evidence.splits import Split
 
 FINDING = "## What it says"
+ON_TEST = "## On test"
 NOT_YET = "Not written yet."
 SHOWN = {  # column -> (measure, decimals)
     "FVU": ("fvu", 3),
@@ -42,7 +42,7 @@ ON_DEVELOP = {
 def write_markdown(frame: pd.DataFrame, path: Path, data: str, split: Split) -> None:
     """Write the table; what stands under ``## What it says`` in the file is kept."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    kept = text.partition(FINDING)[2].strip() or NOT_YET
+    kept = text.partition(FINDING)[2].partition(ON_TEST)[0].strip() or NOT_YET
     counts = split.counts()
     parts = [
         f"# Dictionaries on {data}",
@@ -52,7 +52,7 @@ def write_markdown(frame: pd.DataFrame, path: Path, data: str, split: Split) -> 
         "Mean over seeds (lowest–highest). " + _counts(frame),
         FINDING,
         kept,
-        "## On test",
+        ON_TEST,
         _table(frame, SHOWN),
         "## On develop, by which a default may be chosen",
         "Coverage: each half of develop chooses for the other. Selectivity is of latents chosen on the same items.",
@@ -93,7 +93,7 @@ def _cell(rows: pd.DataFrame, digits: int) -> str:
         return "–"
     said = f"{values.mean():.{digits}f}"
     low, high = f"{values.min():.{digits}f}", f"{values.max():.{digits}f}"
-    if len(values) > 1 and not math.isclose(values.min(), values.max(), abs_tol=0.5 * 10**-digits):
+    if low != high:
         said += f" ({low}–{high})"
     of = set(rows["of"])
     if of == {"labels"}:

@@ -74,6 +74,7 @@ def test_a_second_run_measures_only_what_is_new_and_keeps_the_words(measured, ce
     text = page.read_text()
     assert text.split(FINDING)[1].strip().startswith("Random is worst.")
     assert "| neurons 32/3 |" in text and text.count("Random is worst.") == 1
+    assert text.count("## On test") == text.count("## On develop") == 1 and text.count("| random 12/3 |") == 2
 
 
 def test_a_size_that_a_kind_does_not_take_is_said(measured, cells, tmp_path):
