@@ -28,7 +28,7 @@ from sae.metrics.inputs import from_codes, one_hot
 
 OUT = Path(__file__).parent / "results" / "dead_latents.csv"
 SEEDS = (0, 1, 2)  # of split and dictionary
-KINDS = ("topk", "icfl", "batchtopk", "matryoshka", "jumprelu", "relu")
+KINDS = ("topk", "icfl")  # eval.dictionaries has them all
 KEY = ["data", "kind", "seed"]
 
 
