@@ -65,16 +65,16 @@ def test_directions_of_edits_are_the_decoder_rows_where_geometry_is_kept():
     np.testing.assert_allclose(embedding_directions(dictionary), dictionary.w_dec, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["topk", "batchtopk", "matryoshka", "jumprelu"])
+@pytest.mark.parametrize("kind", ["topk", "icfl"])  # the others: test_varying
 def test_a_small_planted_dictionary_is_found_at_twice_its_size(kind):
-    found = recovery(kind, 2, 0, planted_codes("sparse", **SMALL), steps=800)
+    found = recovery(kind, 2, 0, planted_codes("sparse", **SMALL), steps=400)
     assert found["mean_max_cosine"] >= LEAST[kind]
-    assert found["found_share"] >= 0.7
+    assert found["found_share"] >= 0.8
 
 
 def test_topk_absorbs_parents_and_matryoshka_less():
-    planted = planted_codes("nested", n=3000)
-    rates = {kind: absorbed(kind, 0, planted, steps=600) for kind in ("topk", "matryoshka", "truth")}
+    planted = planted_codes("nested", n=2000)
+    rates = {kind: absorbed(kind, 0, planted, steps=400) for kind in ("topk", "matryoshka", "truth")}
     assert rates["truth"]["absorption"] == 0
     assert rates["topk"]["absorption"] > 0.1
     assert rates["matryoshka"]["absorption"] < 0.5 * rates["topk"]["absorption"]
@@ -82,7 +82,7 @@ def test_topk_absorbs_parents_and_matryoshka_less():
 
 def test_whitening_by_controls_finds_what_strong_noise_hides():
     planted = planted_codes("anisotropic", n=3000, n_controls=1500, d=32, atoms=48, mean_active=3.0)
-    plain, white = (whitened(scaling, 0, planted, steps=700) for scaling in ("global", "whiten"))
+    plain, white = (whitened(scaling, 0, planted, steps=400) for scaling in ("global", "whiten"))
     assert white["mean_max_cosine"] > plain["mean_max_cosine"] + 0.02
 
 
@@ -105,3 +105,13 @@ def test_crop_features_of_a_crop_that_is_easily_worked_out():
 @pytest.mark.parametrize("kind", LEAST)
 def test_planted_directions_are_found_at_the_committed_size(kind):
     assert recovery(kind, 2, 0, planted_codes("sparse"), steps=STEPS)["mean_max_cosine"] >= LEAST[kind]
+
+
+@pytest.mark.slow
+def test_absorption_and_whitening_at_the_committed_size():
+    nested = planted_codes("nested", seed=1)
+    topk, matryoshka = (absorbed(kind, 1, nested)["absorption"] for kind in ("topk", "matryoshka"))
+    assert matryoshka < 0.3 * topk
+    anisotropic = planted_codes("anisotropic")
+    plain, white = (whitened(scaling, 0, anisotropic, steps=STEPS) for scaling in ("global", "whiten"))
+    assert white["found_share"] > plain["found_share"]
