@@ -88,7 +88,11 @@ class TopK(nn.Module):
     def __init__(
         self, config: DictionaryConfig, preprocessing: Preprocessing, bias: Tensor | None = None
     ) -> None:
-        """Random unit decoder rows from ``config.seed``; encoder = decoder; ``bias`` (p,) in scaled space."""
+        """Random unit decoder rows from ``config.seed``; encoder = decoder; ``bias`` (p,) in scaled space.
+
+        Not rows of the data: from these, TopK 128/8 on blood cells ends at distinctness 69 and FVU 0.229, from
+        random ones at 93 and 0.207 (batches of 64, three seeds).
+        """
         super().__init__()
         if len(preprocessing.center) != config.d:
             raise ValueError(f"preprocessing has d = {len(preprocessing.center)}, config has d = {config.d}")
