@@ -9,6 +9,7 @@ from sae import DictionaryConfig, Preprocessing, fit, load, quality, save
 from sae.icfl import ICFL, least_squares, pursue, redraw, shares
 from sae.train import _Adam
 from tests.sae import literal_icfl as literal
+from tests.sae.test_checkpoint import stopped
 from tests.sae.test_train import planted, quick
 
 
@@ -209,3 +210,15 @@ def test_more_active_latents_than_half_of_the_dimensions_are_refused():
     x = np.random.default_rng(0).normal(size=(200, 3)) @ np.random.default_rng(1).normal(size=(3, 16))
     with pytest.raises(ValueError, match="half of the 3 components that whitening keeps, got 2"):
         fit(x.astype(np.float32), DictionaryConfig(d=16, m=32, k=2, kind="icfl"))
+
+
+def test_a_fit_stopped_around_a_redraw_ends_at_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("sae.icfl.REDRAW_EVERY", 3)
+    monkeypatch.setattr("sae.icfl.NEAR", 0.2)  # some each time
+    x, config = planted(200)[0], quick(kind="icfl", steps=20, batch_size=32)
+    drawn = []
+    monkeypatch.setattr("sae.icfl.redraw", lambda *given: drawn.append(redraw(*given)) or drawn[-1])
+    expected = fit(x, config).dictionary.fingerprint()
+    assert sum(latents is not None for latents in drawn) > 3
+    stopped(x, config, tmp_path / "state", 10)
+    assert fit(x, config, checkpoint=tmp_path / "state").dictionary.fingerprint() == expected

@@ -7,6 +7,7 @@ import torch
 from sae import DictionaryConfig, Preprocessing, fit, load, save
 from sae.p_anneal import CHANGES, P_END, RECENT, SMALL, PAnneal
 from sae.relu import ReLU
+from tests.sae.test_checkpoint import stopped
 from tests.sae.test_train import planted, quick
 from tests.sae.test_varying import one_step, pre_activations
 
@@ -148,3 +149,18 @@ def test_fits_repeat_and_what_is_saved_comes_back(tmp_path):
     assert fit(x, quick(kind="p_anneal", steps=200)).dictionary.fingerprint() == again.fingerprint()
     np.testing.assert_array_equal(again.encode(x).values, fitted.dictionary.encode(x).values)
     assert torch.isfinite(again.decoder).all()
+
+
+def test_a_fit_stopped_while_p_changes_and_latents_revive_ends_at_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("sae.p_anneal.REVIVE_EVERY", 3)
+    x, config = (
+        planted(120)[0],
+        quick(m=128, k=1, kind="p_anneal", steps=30, batch_size=32, dead_after=40, lr=0.1),
+    )
+    revived = []
+    after = PAnneal.after_step
+    monkeypatch.setattr(PAnneal, "after_step", lambda *given: revived.append(after(*given)) or revived[-1])
+    expected = fit(x, config).dictionary.fingerprint()
+    assert sum(latents is not None for latents in revived) > 3
+    stopped(x, config, tmp_path / "state", 16)
+    assert fit(x, config, checkpoint=tmp_path / "state").dictionary.fingerprint() == expected
