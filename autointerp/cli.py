@@ -365,6 +365,10 @@ def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
         before = make_config({}, stored=stored).explainers
         added = options.get("explainer") or (("one_shot",) if options.get("model") else ())
         options["explainer"] = list(dict.fromkeys([*before, *added]))
+    if (directory / "scores.csv").exists():
+        from autointerp.former import with_former
+
+        options = with_former(stored, options)
     return make_config(options | {"out": directory}, stored=stored)
 
 

@@ -28,6 +28,22 @@ IDENTITY = (
 )  # fmt: skip
 
 
+class FormerJudge(BaseModel):
+    """A judge that the run was scored by before, and where it answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    judge: str
+    scorers: tuple[str, ...]
+    base_url: str | None = None
+    endpoint_name: str | None = None
+
+    @property
+    def place(self) -> tuple[str, str | None, str | None]:
+        """What makes it the same judge."""
+        return self.judge, self.base_url, self.endpoint_name
+
+
 class RunConfig(BaseModel):
     """All options of a run. Unknown keys are refused."""
 
@@ -104,6 +120,9 @@ class RunConfig(BaseModel):
     )
     calibrate: bool = Field(
         False, description="ask a judging model about develop items too, for Brier scores; rules always are"
+    )
+    former: tuple[FormerJudge, ...] = Field(
+        (), description="judges of earlier score commands, whose rows are kept; written by these"
     )
     controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}; or none")
     max_latents: int | None = Field(None, ge=1, description="label a seeded sample of so many latents")

@@ -46,6 +46,11 @@ class Judged(NamedTuple):
     trials: list[Trials]
     unasked: list[Score]
 
+    def beside(self, others: Sequence[Judged]) -> Judged:
+        """With those of other judges after them."""
+        trials = [*self.trials, *(t for other in others for t in other.trials)]
+        return Judged(trials, [*self.unasked, *(s for other in others for s in other.unasked)])
+
 
 async def judge_all(
     prepared: Prepared, plan: Plan, explainers: Sequence[str], labels: Labels, session: Session, drain: Drain
@@ -102,6 +107,11 @@ async def judge_all(
         for number, test in enumerate(tests)
         if not (plan.settled and number in waiting)
     ]
+    left_out = sum(tests[number].control == OWN for number in waiting)
+    if plan.settled and left_out:
+        prepared.notes.append(
+            f"{plan.judge} has not answered all about {left_out} labels and is not asked again: no rows of it there."
+        )
     return Judged(judged, [] if plan.settled else unasked)
 
 
@@ -140,14 +150,15 @@ def _tests(
     labels: Labels,
     session: Session,
 ) -> list[Test]:
+    asks_nothing = session.deferred and not plan.settled  # only what must be asked counts there
     tests: list[Test] = []
     for scorer in (SCORERS[name] for name in plan.scorers):
         for name in explainers:
             usable = labels.usable(name)
-            if usable and not (scorer.reader and session.deferred):
+            if usable and not (scorer.reader and asks_nothing):
                 bench = _bench(prepared, plan, material, scorer, name, usable, session)
                 tests += _tests_of(bench, plan, labels.waiting(name))
-        if "ceiling" in plan.controls and "ceiling" in scorer.controls and not session.deferred:
+        if "ceiling" in plan.controls and "ceiling" in scorer.controls and not asks_nothing:
             tests += ceiling(prepared, scorer)
     return tests
 

@@ -23,7 +23,8 @@ import autointerp
 from autointerp.config import RunConfig
 from autointerp.drain import drain
 from autointerp.errors import UserError
-from autointerp.judging import Judged, Plan, judge_all
+from autointerp.former import judge_former, plans
+from autointerp.judging import Judged, judge_all
 from autointerp.labeling import Labels, label_all, labels_frame, make_explainers
 from autointerp.llm.batch import Imported, Part
 from autointerp.llm.budget import BudgetSpent
@@ -195,18 +196,22 @@ class Run:
     def judged(self) -> Judged:
         """Every judged label, its controls among them."""
         labels, names, c = self.labels, list(self.explainers), self.config
-        plan = Plan(c.judge_name, c.scorers, c.controls, c.calibrate)
+        plan, ledger = plans(c)[0], self.directory / "ledger.sqlite"
         with self.prepared.timed("score"), threadpool_limits(1):  # many small products
-            return run_async(
+            now = run_async(
                 self._within(lambda s: judge_all(self.prepared, plan, names, labels, s, self._drain))
             )
+            if self.deferred or not c.former:
+                return now
+            before = run_async(judge_former(self.prepared, c, names, labels, ledger, self._drain))
+            return now.beside(before)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """As in scores.csv."""
         judged, c = self.judged, self.config
         with self.prepared.timed("score"), threadpool_limits(1):
-            scores = score_all(self.prepared, c.judge_name, c.scorers, self.labels, judged)
+            scores = score_all(self.prepared, plans(c), self.labels, judged)
         return tables.scores_frame(self.run_id, self.prepared.dictionary_name, scores)
 
     @cached_property

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.controls import CALIBRATION, OWN
-from autointerp.judging import Judged
+from autointerp.judging import Judged, Plan
 from autointerp.labeling import Labels
 from autointerp.prepare import Prepared
 from autointerp.schema import Failure, Label, Score, Trials
@@ -19,12 +19,11 @@ from autointerp.score.brier import Calibration, brier, fit_calibration
 from autointerp.score.registry import SCORERS
 
 
-def score_all(
-    prepared: Prepared, judge: str, scorers: Sequence[str], labels: Labels, judged: Judged
-) -> list[Score]:
+def score_all(prepared: Prepared, plans: Sequence[Plan], labels: Labels, judged: Judged) -> list[Score]:
     """Scores of the labels with the shuffled control beside them, of the ceiling, and the labels without a score.
 
-    ``judge`` is named in the rows of labels that could not be judged, one for each of the ``scorers``.
+    Labels that could not be judged have a row for each scorer of each plan; of former judges, where they judged that
+    explainer.
     """
     split = prepared.split
     test = split.rows("test")
@@ -46,7 +45,13 @@ def score_all(
                 calibration = calibrations[_judging(trials)]
                 own.append(brier(trials, calibration, split.mode, split.hash))
     own = [replace(s, shuffled_value=_mean(shuffled.get(_place(s)))) for s in own]
-    return own + judged.unasked + list(_unscored(prepared, judge, scorers, labels.outcomes))
+    own += judged.unasked
+    reasons = _reasons(prepared, labels.outcomes)
+    for plan in plans:
+        seen = {t.explainer for t in judged.trials if t.judge == plan.judge}
+        told = {key: why for key, why in reasons.items() if not plan.settled or key[0] in seen}
+        own += _unscored(prepared, plan, told)
+    return own
 
 
 def _judging(trials: Trials) -> tuple[str, str, str]:
@@ -62,14 +67,10 @@ def _calibrations(judged: Sequence[Trials]) -> dict[tuple[str, str, str], Calibr
     return {place: fit_calibration(answered) for place, answered in develop.items()}
 
 
-def _unscored(
-    prepared: Prepared,
-    judge: str,
-    scorers: Sequence[str],
-    outcomes: Mapping[tuple[str, int], Label | Failure],
-) -> list[Score]:
-    """A row with its reason for every label that is not judged and every latent that is not labeled."""
-    split = prepared.split
+def _reasons(
+    prepared: Prepared, outcomes: Mapping[tuple[str, int], Label | Failure]
+) -> dict[tuple[str, int], tuple[str, str]]:
+    """(explainer, latent) -> why there is no score, and the label's id where there is a label."""
     reasons: dict[tuple[str, int], tuple[str, str]] = {}
     for name in dict.fromkeys(name for name, _ in outcomes):
         for latent, why in enumerate(prepared.reasons):
@@ -80,11 +81,19 @@ def _unscored(
             reasons[key] = (f"label failed ({outcome.kind})", "")
         elif outcome.abstained:
             reasons[key] = ("abstained", outcome.label_id)
-    asked = [s for s in (SCORERS[name] for name in scorers) if s.reader is None and not s.on_sample]
+    return reasons
+
+
+def _unscored(
+    prepared: Prepared, plan: Plan, reasons: Mapping[tuple[str, int], tuple[str, str]]
+) -> list[Score]:
+    """A row for every label that is not judged and every latent that is not labeled."""
+    split = prepared.split
+    asked = [s for s in (SCORERS[name] for name in plan.scorers) if s.reader is None and not s.on_sample]
     made = []
-    for scorer in asked or [detection.SCORER]:
+    for scorer in asked or ([] if plan.settled else [detection.SCORER]):
         for (name, latent), (reason, label_id) in reasons.items():
-            named = (latent, name, label_id, scorer.name, judge, "auroc", scorer.headline, None)
+            named = (latent, name, label_id, scorer.name, plan.judge, "auroc", scorer.headline, None)
             made.append(Score(*named, reason=reason, split_mode=split.mode, split_hash=split.hash))
     return made
 

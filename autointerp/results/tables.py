@@ -162,6 +162,8 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
         at_chance = metric in ("auroc", "balanced_accuracy")
         for explainer, asked in asked_of.items():
             judged = own[(own.explainer == explainer) & (own.scorer == scorer) & (own.judge == judge)]
+            if judged.empty:  # another judge's labels
+                continue
             answered = judged[judged.n + judged.n_failed > 0]
             members = answered[(answered.metric == metric) & (answered.negatives == negatives)]
             values = members["value"].to_numpy(dtype=float)

@@ -7,8 +7,8 @@ import json
 import pandas as pd
 import pytest
 
-from tests.run.biologist import biologist, prompt_of
-from tests.run.conftest import command
+from tests.run.biologist import biologist, is_judging, prompt_of
+from tests.run.conftest import command, tables
 from tests.run.small_cells import BROUGHT
 from tests.scripted_server import ScriptedServer, say_json
 
@@ -92,7 +92,7 @@ def test_marks_that_a_reply_leaves_out_are_asked_about_again(cells, fuzzed, tmp_
     assert set(trials[trials.scorer == "fuzzing"].parse_status) >= {"reasked"}
 
 
-@pytest.mark.parametrize("judge", ["constant", "always_yes", "random", "malformed"])
+@pytest.mark.parametrize("judge", ["always_yes", "random", "malformed"])
 def test_judges_that_know_nothing_score_chance_on_every_scorer(cells, tmp_path, judge):
     options = ("--scorers", "detection,fuzzing", "--judge", judge, "--out", tmp_path / "run")
     ended = command("run", "--data", cells, *BROUGHT, *options)
@@ -115,3 +115,89 @@ def test_judges_that_know_nothing_score_chance_on_every_scorer(cells, tmp_path, 
         assert brier.value.isna().all()
     else:  # what stating the share of positives for every cell scores
         assert brier.value.to_numpy() == pytest.approx((share * (1 - share)).to_numpy(), abs=0.05)
+
+
+# ------------------------------------------------------------------------------------------- judges side by side
+
+
+def judges(directory) -> dict[str, set[str]]:
+    """Scorer -> judges with a value."""
+    scores = pd.read_csv(directory / "scores.csv")
+    kept = scores[scores.value.notna() & (scores.explainer != "ceiling")]
+    return {scorer: set(rows.judge) for scorer, rows in kept.groupby("scorer")}
+
+
+def test_another_judge_stands_beside_the_former_and_asks_only_what_is_new(cells, server, tmp_path):
+    directory = tmp_path / "run"
+    options = ("--judge", "openai/first", "--model", "openai/x", "--base-url", server.url)
+    assert command("run", "--data", cells, *BROUGHT, *options, "--out", directory).code == 0
+    before = pd.read_csv(directory / "scores.csv")
+    asked = len(server.requests)
+    ended = command("score", directory, "--judge", "openai/second", "--scorers", "detection,fuzzing")
+    assert ended.code == 0, ended.err
+    new = server.requests[asked:]
+    assert {r.body["model"] for r in new} == {"openai/second"} and all(is_judging(r.body) for r in new)
+    assert judges(directory)["detection"] == {"openai/first", "openai/second"}
+    assert judges(directory)["fuzzing"] == {"openai/second"}
+    assert judges(directory)["signature"] == {"signature"}
+    after = pd.read_csv(directory / "scores.csv")
+    key = ["latent", "explainer", "scorer", "judge", "metric", "negatives"]
+    assert not after.duplicated(key).any()
+    both = before.merge(after, on=key, how="left", suffixes=("", "_now"))
+    assert ((both.value - both.value_now).abs().fillna(0) < 1e-12).all()
+    assert both.n_now.notna().all()
+    assert (both.shuffled_value.isna() == both.shuffled_value_now.isna()).all()
+    rows = tables(directory)
+    asked = len(server.requests)
+    assert command("report", directory).code == 0  # again: nothing is asked, nothing changes
+    assert len(server.requests) == asked and tables(directory) == rows
+    page = (directory / "report" / "index.html").read_text()
+    assert "openai/first" in page and "openai/second" in page
+
+
+def test_a_scorer_that_is_added_leaves_the_others_rows(cells, server, tmp_path):
+    directory = tmp_path / "run"
+    options = (*NAMED, "--base-url", server.url, "--out", directory)
+    assert command("run", "--data", cells, *BROUGHT, *options).code == 0
+    before, asked = pd.read_csv(directory / "scores.csv"), len(server.requests)
+    assert command("score", directory, "--scorers", "fuzzing").code == 0
+    assert all(about_marks(r.body) for r in server.requests[asked:]) and len(server.requests) > asked
+    after = pd.read_csv(directory / "scores.csv")
+    pd.testing.assert_frame_equal(after[after.scorer != "fuzzing"].reset_index(drop=True), before)
+    assert set(after.scorer) == {"detection", "fuzzing", "signature"}
+
+
+def test_a_former_judge_is_not_asked_about_new_labels_and_a_rule_reads_them(cells, server, tmp_path):
+    directory = tmp_path / "run"
+    options = ("--judge", "openai/first", "--base-url", server.url)
+    assert command("run", "--data", cells, *BROUGHT, *options, "--out", directory).code == 0
+    assert command("score", directory, "--judge", "signature").code == 0
+    (tmp_path / "mine.csv").write_text("latent,title,key_features\n0,program zero,PROG0A+; PROG0B+\n")
+    assert command("label", directory, "--explainer", f"file:{tmp_path / 'mine.csv'}").code == 0
+    asked = len(server.requests)
+    ended = command("score", directory)
+    assert ended.code == 0 and len(server.requests) == asked
+    assert any("openai/first has not answered all about 1 labels" in line for line in ended.lines)
+    scores = pd.read_csv(directory / "scores.csv")
+    by_judge = (
+        scores[(scores.scorer == "detection") & scores.value.notna()].groupby("judge").explainer.agg(set)
+    )
+    assert by_judge["openai/first"] == {"markers"}
+    assert by_judge["signature"] == {"markers", "file:mine.csv"}
+    summary = json.loads((directory / "run.json").read_text())["summary"]
+    told = {(row["explainer"], row["judge"]) for row in summary if row["scorer"] == "detection"}
+    assert ("file:mine.csv", "openai/first") not in told and ("markers", "openai/first") in told
+
+
+def test_going_back_to_a_judge_makes_it_the_first_again(cells, tmp_path):
+    directory = tmp_path / "run"
+    assert command("run", "--data", cells, *BROUGHT, "--out", directory).code == 0
+    before = tables(directory)["scores.csv"]
+    for judge in ("constant", "signature"):
+        assert command("score", directory, "--judge", judge).code == 0
+    scores = pd.read_csv(directory / "scores.csv")
+    assert set(scores.judge) == {"signature", "constant", "ceiling"}
+    assert scores.judge.iloc[0] == "signature"
+    kept = scores[scores.judge != "constant"].reset_index(drop=True)
+    (tmp_path / "before.csv").write_bytes(before)
+    pd.testing.assert_frame_equal(kept, pd.read_csv(tmp_path / "before.csv"))
