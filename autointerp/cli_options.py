@@ -67,7 +67,7 @@ PriceOut = Annotated[float | None, typer.Option(help="dollars per million output
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="ask nothing: count and price what would be asked now")
 ]
-Scorers = Annotated[str | None, typer.Option(help="comma-separated: detection,fuzzing,signature")]
+Scorers = Annotated[str | None, typer.Option(help="comma-separated: detection,detection:masked,fuzzing,signature")]
 Controls = Annotated[str | None, typer.Option(help="comma-separated: shuffled,ceiling; or none")]
 MaxLatents = Annotated[int | None, typer.Option(help="label a seeded sample of so many latents")]
 Concurrency = Annotated[int | None, typer.Option(help="requests in flight at most [default: 16]")]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from autointerp.errors import UserError, unknown_name
 
-SCORERS = ("detection", "fuzzing", "signature")
+SCORERS = ("detection", "detection:masked", "fuzzing", "signature")
 DEFAULT_SCORERS = ("detection", "signature")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 CONTROLS = ("shuffled", "ceiling")

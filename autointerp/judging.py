@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from autointerp.controls import CALIBRATION, LABEL_CONTROLS, OWN, Bench, Test, ceiling
 from autointerp.evidence.attribution import load_attribute
 from autointerp.explain.claims import named_features
@@ -19,6 +21,7 @@ from autointerp.prepare import Prepared
 from autointerp.schema import WAITING, Answer, Failure, Label, Question, Score, SplitName, Trials
 from autointerp.score.base import Items, Material, Reader, Scorer
 from autointerp.score.registry import SCORERS
+from autointerp.score.shuffled import sampled_latents
 
 PANEL_FEATURES = 15
 
@@ -186,7 +189,11 @@ def _bench(
 
 
 def _tests_of(bench: Bench, plan: Plan, waiting: bool) -> list[Test]:
-    tests = [bench.of(label, label.latent) for label in bench.labels]
+    labels = bench.labels
+    if bench.scorer.on_sample:
+        sampled = sample_of(bench.prepared)
+        labels = [label for label in labels if label.latent in sampled]
+    tests = [bench.of(label, label.latent) for label in labels]
     for name, made in LABEL_CONTROLS.items():
         if name in plan.controls and name in bench.scorer.controls and not waiting:  # drawn over all labels
             tests += made(bench)
@@ -195,6 +202,12 @@ def _tests_of(bench: Bench, plan: Plan, waiting: bool) -> list[Test]:
             bench.of(label, label.latent, control=CALIBRATION, split="develop") for label in bench.labels
         ]
     return tests
+
+
+def sample_of(prepared: Prepared) -> frozenset[int]:
+    """The latents that a scorer on a sample asks about: a seeded quarter of those that are labeled, at least 50."""
+    rng = np.random.default_rng([prepared.config.seed, 8])
+    return frozenset(sampled_latents(prepared.chosen, rng))
 
 
 def _unasked(test: Test, failure: Failure, prepared: Prepared) -> Score:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from autointerp.mentions import mentions
 from autointerp.schema import Claim, Contrast, Direction, Label
 
-WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 LOW = r"(?:low|lower|lo|negative|neg|dim|absent|reduced)"
 HIGH = r"(?:high|higher|hi|positive|pos|bright)"
 FILLER = r"(?:(?:any|detectable|expression|levels?|of|for|in|the)\s+)*"
@@ -31,32 +31,18 @@ def named_features(text: str, measured: Collection[str]) -> list[tuple[str, Dire
     is said of the first of an enumeration ('lacks CD3D, CD3E and CD3G') holds for the rest of it.
     """
     found: dict[str, Direction] = {}
-    place, end_before, direction = 0, -1, "up"
-    while match := WORD.search(text, place):
-        name = _measured_start(match.group(), measured)
-        if name is None:  # 'anti-CD4': look at what follows the first part
-            place = match.start() + len(re.split(r"[-.]", match.group(), maxsplit=1)[0])
-            continue
-        place = match.start() + len(name)
-        before, after = text[: match.start()], text[place:]
+    end_before, direction = -1, "up"
+    for start, end in mentions(text, measured):
+        before, after = text[:start], text[end:]
         if HIGH_AFTER.search(after):
             direction = "up"
         elif LOW_AFTER.search(after):
             direction = "down"
-        elif not (end_before >= 0 and LISTED.fullmatch(text[end_before : match.start()])):
+        elif not (end_before >= 0 and LISTED.fullmatch(text[end_before:start])):
             direction = "down" if LOW_BEFORE.search(before) else "up"
-        end_before = place
-        found.setdefault(name, "down" if direction == "down" else "up")
+        end_before = end
+        found.setdefault(text[start:end], "down" if direction == "down" else "up")
     return list(found.items())
-
-
-def _measured_start(word: str, measured: Collection[str]) -> str | None:
-    """The longest measured name that a word is or starts with, up to a hyphen or dot: CD8A of CD8A-negative."""
-    ends = [len(word), *(m.start() for m in reversed(list(re.finditer(r"[-.]", word))))]
-    for end in ends:
-        if word[:end] in measured and re.search(r"[A-Z0-9]", word[:end]):
-            return word[:end]
-    return None
 
 
 def check_claims(label: Label, contrast: Contrast, measured: Collection[str]) -> Label:

@@ -14,6 +14,7 @@ import pandas as pd
 from autointerp.results.atomic import whole_file
 from autointerp.schema import Failure, Label, Score, Trials
 from autointerp.score.metrics import TOO_FEW
+from autointerp.score.registry import SCORERS
 from autointerp.score.statistics import margin, mean_scored_and_mean_all, share_of_ceiling
 
 SCHEMA_VERSION = 1
@@ -171,7 +172,9 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
             n_chance = asked.n - answered.latent.nunique() + int((np.isnan(values) & ~too_few).sum())
             counted = np.concatenate([values[~np.isnan(values)], np.full(max(0, n_chance), np.nan)])
             means = mean_scored_and_mean_all(counted) if len(counted) else None
-            mean_all = means.mean_all if means else np.nan
+            # On a sample, what was not asked about does not count as chance.
+            sampled = scorer in SCORERS and SCORERS[scorer].on_sample
+            mean_all = means.mean_all if means and not sampled else np.nan
             places = pd.MultiIndex.from_arrays([members[n] for n in ceilings.index.names])
             ceiling = ceiling_of.reindex(places).to_numpy()
             ceiling[np.isnan(values)] = np.nan  # the same latents
@@ -182,7 +185,7 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
                 {
                     "explainer": explainer,
                     **dict(zip(("scorer", "judge", "metric", "negatives"), key, strict=True)),
-                    "n_latents": asked.n,
+                    "n_latents": judged.latent.nunique() if sampled else asked.n,
                     "n_not_explainable": asked.n_not_explainable,
                     "n_scored": int((~np.isnan(values)).sum()),
                     "mean_all": mean_all + asked.unexplained * (0.5 - mean_all) if at_chance else np.nan,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from autointerp.score import detection, fuzzing, signature
+from autointerp.score import detection, fuzzing, masked, signature
 from autointerp.score.base import Scorer
 
 SCORERS: dict[str, Scorer] = {
-    scorer.name: scorer for scorer in (detection.SCORER, fuzzing.SCORER, signature.SCORER)
+    scorer.name: scorer for scorer in (detection.SCORER, masked.SCORER, fuzzing.SCORER, signature.SCORER)
 }

@@ -117,6 +117,31 @@ def test_judges_that_know_nothing_score_chance_on_every_scorer(cells, tmp_path, 
         assert brier.value.to_numpy() == pytest.approx((share * (1 - share)).to_numpy(), abs=0.05)
 
 
+def test_masked_labels_hide_their_genes_from_the_judge(cells, server, tmp_path):
+    directory = tmp_path / "run"
+    options = (
+        "--scorers",
+        "detection,detection:masked",
+        "--controls",
+        "none",
+        *NAMED,
+        "--base-url",
+        server.url,
+    )
+    ended = command("run", "--data", cells, *BROUGHT, *options, "--out", directory)
+    assert ended.code == 0, ended.err
+    hidden = [prompt_of(r.body) for r in server.requests if "▮" in prompt_of(r.body)]
+    assert hidden
+    for prompt in hidden:
+        assert "panel" not in prompt and "PROG" not in prompt.split("<cell>")[0]
+    plain, masked = (auroc(directory, name, "random").value for name in ("detection", "detection:masked"))
+    assert masked.notna().sum() == 6
+    assert (masked.dropna() == 0.5).all() and plain.median() > 0.9  # these labels are nothing but genes
+    summary = json.loads((directory / "run.json").read_text())["summary"]
+    told = [row for row in summary if row["scorer"] == "detection:masked" and row["metric"] == "auroc"]
+    assert told and all(row["mean_all"] is None and row["n_latents"] == 6 for row in told)
+
+
 # ------------------------------------------------------------------------------------------- judges side by side
 
 
