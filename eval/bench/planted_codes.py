@@ -29,7 +29,7 @@ PARTS = ("recovery", "absorption", "whitening")
 KINDS = ("topk", "batchtopk", "matryoshka", "jumprelu", "icfl", "relu", "relu_tied")
 SEEDS = (0, 1, 2)
 RATIOS = (2, 4)  # latents over true directions
-STEPS = 1500  # half of the default, which finds no more here: the best held-back FVU comes early
+STEPS = 1500  # half of the default, to be done in minutes; recovery is a little below that of all steps
 NESTED_KINDS = ("topk", "batchtopk", "matryoshka")
 
 
