@@ -49,9 +49,9 @@ class ICFL(TopK):
     **Negative coefficients.** Rows are picked by their signed product, so a coefficient below 0 is a correction
     within least squares. Training descends with the signed z. Codes given out are ≥ 0: an item with a negative
     coefficient is fitted again on the rows that it picked, by non-negative least squares; all others have z.
-    On PCA of sorted blood cells 0–4 % of the mass of z is negative, in 0–49 % of the items, and fitting these
-    again moves FVU by at most 0.001; leaving the negative ones out moves it by up to 0.024, and twin latents
-    for them would be dead for 70–97 % of the rows.
+    On PCA of sorted blood cells 0–2 % of the mass of z is negative, in 0–43 % of the items, and fitting these
+    again moves FVU by about 0.001 at most; leaving the negative values out adds up to 0.016, and 72–95 % of twin
+    latents for them would be dead (``eval/bench/results/icfl_signs.csv``).
 
     Parameters: decoder (m, d), W, with unit rows; bias (d,), b.
     """
