@@ -70,7 +70,9 @@ class DictionaryConfig:
         if self.k > self.d:
             raise ValueError(f"k = {self.k} active latents per item exceeds d = {self.d} dimensions")
         if self.kind == "icfl" and 2 * self.k > self.d:
-            raise ValueError(f"kind icfl takes k of at most d/2 = {self.d / 2:g} active latents, got {self.k}")
+            raise ValueError(
+                f"kind icfl takes k of at most d/2 = {self.d / 2:g} active latents, got {self.k}"
+            )
         for name in ("held_back", "warmup", "decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
