@@ -7,20 +7,15 @@ them in the slow test.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr, ttest_1samp
 
-from autointerp.config import RunConfig
 from autointerp.judge.trivial import MalformedJudge, RandomJudge, SameJudge
-from autointerp.judging import material_of
-from autointerp.prepare import Prepared
 from autointerp.schema import Failure, Label, Question
-from autointerp.score.registry import SCORERS
-from eval.planted import FULL, PlantedCells, load_params, planted_cells
+from eval.planted.graded import QUALITY, Graded, by_factor, full_corpus
 from eval.planted.judges import OracleJudge
 
 FEW = ("cd4_t", "cd8_t", "treg", "b_naive", "mono_classical", "mono_nonclassical", "g2m", "hypoxia", "upr")
@@ -32,55 +27,6 @@ BETTER_THAN = [
     ("too_narrow", "near_miss"),
     ("too_narrow", "wrong"),
 ]
-QUALITY = {"oracle": 3, "paraphrase": 3, "too_broad": 2, "too_narrow": 2, "near_miss": 1, "wrong": 1}
-
-
-def corpus(n_cells: int) -> PlantedCells:
-    params = load_params(FULL)
-    params["cells"]["n_cells"] = n_cells
-    return planted_cells(params, 0)
-
-
-class Planted:
-    """Some factors of a planted corpus as latents, and the scores of their graded labels by any judge."""
-
-    def __init__(self, cells: PlantedCells, names: tuple[str, ...]):
-        self.cells = cells
-        self.factors = [cells.factors[cells.factor(name)] for name in names]
-        adata = cells.adata.copy()
-        adata.obsm["activations"] = cells.activity[:, [cells.factor(name) for name in names]]
-        config = RunConfig(
-            data=Path("planted.h5ad"), embedding="pca", activations="activations", group="donor", controls=()
-        )
-        self.made = Prepared(config, data=adata)
-        self.material = material_of(self.made)
-        self.items = {
-            (name, latent): SCORERS[name].items(self.material, latent, "test")
-            for name in ("detection", "fuzzing")
-            for latent in self.made.chosen
-        }
-
-    def scores(self, judge, grades=tuple(QUALITY)) -> pd.DataFrame:
-        rows = []
-        for (name, latent), items in self.items.items():
-            if isinstance(items, Failure):
-                continue
-            for given in (g for grade in grades for g in self.factors[latent].graded(grade)):
-                scorer = SCORERS[name]
-                asked = scorer.questions(given.label, latent, items, judge.batch_size, 0)
-                answers = [asyncio.run(judge.answer(question)) for question in asked]
-                judged = scorer.trials(asked, answers, items, self.made.corpus.groups, judge.name, "x", "y")
-                place = (name, self.factors[latent].name, given.grade)
-                made = scorer.scores(judged, 0.1, "group", "")
-                rows += [(*place, s.metric, s.negatives, s.value, s.reason) for s in made]
-        columns = ["scorer", "factor", "grade", "metric", "negatives", "value", "reason"]
-        return pd.DataFrame(rows, columns=columns).astype({"value": float})
-
-
-def by_factor(table: pd.DataFrame, scorer: str, metric: str, negatives: str) -> pd.DataFrame:
-    """(factors, grades) means over the labels of a grade."""
-    kept = (table.scorer == scorer) & (table.metric == metric) & (table.negatives == negatives)
-    return table[kept].pivot_table(index="factor", columns="grade", values="value")
 
 
 def assert_above(difference: pd.Series) -> None:
@@ -106,8 +52,8 @@ def assert_ordered(table: pd.DataFrame, firm: bool = True) -> None:
 
 
 @pytest.fixture(scope="module")
-def few() -> Planted:
-    return Planted(corpus(1800), FEW)
+def few() -> Graded:
+    return Graded(full_corpus(1800), FEW)
 
 
 @pytest.fixture(scope="module")
@@ -204,9 +150,8 @@ def test_the_strength_of_marks_tells_little(few):
 @pytest.mark.slow
 def test_all_factors_are_ordered_and_scores_follow_quality():
     """Rank correlation of planted quality and mean score over the graded set at least 0.9 (4,000 cells)."""
-    cells = corpus(4000)
-    every = Planted(cells, tuple(factor.name for factor in cells.factors))
-    table = every.scores(OracleJudge(cells))
+    every = Graded(full_corpus(4000))
+    table = every.scores(OracleJudge(every.cells))
     assert_ordered(table)
     for scorer in ("detection", "fuzzing"):
         means = by_factor(table, scorer, "auroc", "all").mean()
