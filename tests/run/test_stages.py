@@ -176,8 +176,11 @@ def test_labels_of_a_model_stand_beside_the_markers(cells, server, tmp_path, exp
     auroc = scores[
         (scores.scorer == "detection") & (scores.metric == "auroc") & (scores.negatives == "random")
     ]
-    for explainer in ("markers", "one_shot"):
-        assert auroc[auroc.explainer == explainer].value.notna().sum() == 6
+    for judge in ("openai/x", "signature"):  # the rule before reads the new labels too
+        for explainer in ("markers", "one_shot"):
+            own = auroc[(auroc.explainer == explainer) & (auroc.judge == judge)]
+            assert own.value.notna().sum() == 6
+    assert auroc.judge.iloc[0] == "openai/x"
     asked = len(server.requests)
     assert command("report", directory).code == 0
     assert len(server.requests) == asked
