@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from autointerp.cli_dictionary import dictionary as dictionary_commands
+from autointerp.cli_intervene import intervene
 from autointerp.cli_options import (
     Acts,
     Backed,
@@ -69,6 +70,7 @@ batch = typer.Typer(
 )
 app.add_typer(batch, name="batch")
 app.add_typer(dictionary_commands, name="dictionary")
+app.command()(intervene)
 BUDGET_EXIT_CODE = 3  # stopped by its budget: nothing is wrong, and something is left
 STOPPED = "Stopped. Nothing that was answered is lost."
 # click's ClickException, or the one of its copy inside newer typers

@@ -72,7 +72,7 @@ def report(
     from autointerp.results.dictionary_page import SAID
     from autointerp.results.html_page import number
 
-    with _told_in_one_line(), Watch() as watch:
+    with told_in_one_line(), Watch() as watch:
         made = report_dictionary(source, options, concepts, covariates or (), out, watch)
     for warning in made.warnings:
         _say(f"warning: {warning}")
@@ -120,14 +120,14 @@ def compare(sources: Sources, out: CompareOut = None) -> None:
     for row in made.differences.itertuples(index=False):
         print(f"{row[0]} differs: {', '.join(row[1:])}")
     if out is not None:
-        with _told_in_one_line():
+        with told_in_one_line():
             write_csv(made.pairs, out)
         print(out)
     _say(f"Next: autointerp dictionary report {sources[0]}")
 
 
 @contextmanager
-def _told_in_one_line() -> Iterator[None]:
+def told_in_one_line() -> Iterator[None]:
     """What the disk refuses is the user's to mend."""
     try:
         yield

@@ -1,0 +1,281 @@
+"""What does turning one latent of a run do, for a person to look at? Tables and a page beside the run.
+
+Classes and perturbations that effects are held against are read here alone: no label and no prompt is made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from autointerp.config import make_config
+from autointerp.corpus.class_readouts import class_readout
+from autointerp.corpus.gene_sets import gene_sets
+from autointerp.corpus.output_weights import output_weights
+from autointerp.corpus.readouts import Readout, decoder_genes, load_decoder, neighbour_genes, programs
+from autointerp.errors import UserError, unknown_name
+from autointerp.explain.from_file import parse_features
+from autointerp.intervene.real_deltas import perturbed_column, rate_matched, real_deltas
+from autointerp.intervene.strength import OnData
+from autointerp.intervene.tables import agreement_table, intervention_tables, strength_table
+from autointerp.intervene.workbench import MOST_EDITED, Intervention, Items, Workbench
+from autointerp.prepare import Prepared, Progress, no_progress
+from autointerp.results.intervention_page import InterventionPage, write_intervention_page
+from autointerp.results.tables import safe_cell, write_csv
+from autointerp.run_record import read_record
+
+RANDOM_LATENTS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What to do with which latent: see ``autointerp intervene --help``."""
+
+    latent: int
+    sigma: float = 0.3
+    readout: Literal["genes", "classes"] = "genes"
+    decoder: str | None = None
+    classes: str | None = None
+    class_head: Literal["logistic", "kernel"] = "logistic"
+    perturbation: str | None = None
+    control: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class InterventionReport:
+    """What came out: the folder, the page for people, the tables by name, and what to do next."""
+
+    directory: Path
+    page: Path
+    intervention: Intervention
+    bench: Workbench
+    tables: Mapping[str, pd.DataFrame]
+    notes: Sequence[str]
+    warnings: Sequence[str]
+    next_command: str
+
+
+def report_intervention(source: Path, asked: Asked, progress: Progress = no_progress) -> InterventionReport:
+    """Turn one latent of a run until σ, and write what that does under ``RUN/interventions/latent-J``.
+
+    Raises
+    ------
+    UserError
+        Where the run has no dictionary, the latent does not exist, cannot be explained or does not reach σ (its
+        strengths are written to strength.csv first), or an option cannot be used: one line with the fix.
+    """
+    prepared = _opened(source, asked, progress)
+    bench, notes = workbench(prepared, asked, progress)
+    progress("intervene", 0, 1, f"latent {asked.latent}")
+    made = bench.intervene(asked.latent, asked.sigma)
+    progress("intervene", 1, 1, "")
+    directory = source / "interventions" / f"latent-{asked.latent}"
+    if not made.strength.reachable:
+        write_csv(strength_table(made), directory / "strength.csv")
+        raise UserError(
+            f"Latent {asked.latent} does not reach σ = {asked.sigma:g} ({made.strength.reason}). "
+            f"Its strengths are in {directory / 'strength.csv'}. Pass a smaller --sigma or another --latent."
+        )
+    claimed = claims_of(source, asked.latent)
+    tables = intervention_tables(made, bench, claimed)
+    linear = output_weights(
+        prepared.corpus,
+        prepared.split.rows("explain"),
+        prepared.split.rows("develop"),
+        _columns(prepared),
+        prepared.config.seed,
+    )
+    step = (bench.edited(bench.test, asked.latent, made.strength.s) - bench.test.x).mean(0)
+    tables["output_weights"] = pd.DataFrame(
+        {"feature": linear.outputs, "change": linear.effect(step), "correlation": linear.quality.each}
+    )
+    if asked.perturbation is not None:
+        tables["perturbations"] = _against_real(prepared, bench, made, asked, progress)
+    for name, frame in tables.items():
+        texts = frame.select_dtypes(exclude="number").columns
+        write_csv(
+            frame.assign(**{text: frame[text].map(safe_cell) for text in texts}), directory / f"{name}.csv"
+        )
+    next_command = _next(source, asked, made, bench)
+    page = write_intervention_page(
+        InterventionPage(
+            f"Latent {asked.latent} turned", prepared.corpus.noun, prepared.dictionary_name, tables,
+            _facts(prepared, asked, bench), notes, next_command,
+        ),
+        directory / "index.html",
+    )  # fmt: skip
+    warnings = list(dict.fromkeys(prepared.corpus.warnings + prepared.warnings))
+    return InterventionReport(directory, page, made, bench, tables, notes, warnings, next_command)
+
+
+def _opened(source: Path, asked: Asked, progress: Progress) -> Prepared:
+    """The run's data, split, dictionary and activations; refuses what cannot be turned before anything takes long."""
+    record = read_record(source)
+    config = make_config({"out": source}, stored=record["config"])
+    if config.activations is not None:
+        raise UserError(
+            f"{source} has brought activations ({config.activations}) and no dictionary, so embedding "
+            f"{config.embedding!r} cannot be edited along a latent. Start a run without --activations."
+        )
+    prepared = Prepared(config, progress)
+    prepared.cache = source / "cache"
+    if record["data_fingerprint"] != prepared.fingerprint:
+        raise UserError(
+            f"{config.data} is not the data that {source} was made of: it was changed since. Run again."
+        )
+    prepared.check()
+    m = prepared.activations.shape[1]
+    if not 0 <= asked.latent < m:
+        raise UserError(f"--latent {asked.latent}: the dictionary of {source} has latents 0 … {m - 1}.")
+    reason = prepared.reasons[asked.latent]
+    if reason:
+        raise UserError(f"Latent {asked.latent} is not explainable ({reason}). Pass another --latent.")
+    return prepared
+
+
+def workbench(
+    prepared: Prepared, asked: Asked, progress: Progress = no_progress
+) -> tuple[Workbench, list[str]]:
+    """Readouts fitted on explain items, and the develop and test items that are edited; what is to be said of them.
+
+    Raises
+    ------
+    UserError
+        Where a decoder, a column or a collection cannot be used, or σ is to be read from classes and there are none.
+    """
+    corpus, split, seed = prepared.corpus, prepared.split, prepared.config.seed
+    explain, develop, test = (split.rows(name) for name in ("explain", "develop", "test"))
+    progress("readouts", 0, 3, "genes")
+    columns = _columns(prepared)
+    if asked.decoder is not None:
+        decode = load_decoder(asked.decoder)
+        genes = decoder_genes(corpus, decode, asked.decoder, develop, columns, seed)
+    else:
+        genes = neighbour_genes(corpus, explain, develop, columns, seed)
+    found: dict[str, Readout] = {"genes": genes}
+    progress("readouts", 1, 3, "classes")
+    column = asked.classes or prepared.config.category
+    if column is not None:
+        if column not in corpus.obs.columns:
+            raise unknown_name(
+                "obs has no column", column, corpus.obs.columns, "Pass one of them with --classes."
+            )
+        values = corpus.obs[column]
+        labels = values.astype(str).to_numpy(dtype=object)
+        labels[values.isna().to_numpy()] = None
+        found["classes"] = class_readout(
+            corpus.embeddings, labels, explain, develop, column, asked.class_head, seed
+        )
+    progress("readouts", 2, 3, "programs")
+    if prepared.config.gene_sets:
+        sets = gene_sets(prepared.config.gene_sets, corpus.feature_names)
+        found["programs"] = programs(corpus, genes, sets, develop, seed)
+    if asked.readout not in found:
+        raise UserError("--readout classes: which column has the classes? Pass --classes COLUMN.")
+    main = found.pop(asked.readout)
+    bench = Workbench(
+        prepared.fitted[0], main, list(found.values()),
+        OnData(corpus.embeddings, explain, develop, seed), _units(prepared),
+        _items(prepared, develop, 8), _items(prepared, test, 9),
+    )  # fmt: skip
+    progress("readouts", 3, 3, "")
+    return bench, [f"{one.name}: {one.how}; {one.quality}." for one in (main, *bench.others)]
+
+
+def _columns(prepared: Prepared) -> np.ndarray:
+    """Features expressed in 10 explain cells, also those that no label writer is shown."""
+    return np.flatnonzero(prepared.corpus.statistics.eligible)
+
+
+def _units(prepared: Prepared) -> np.ndarray:
+    """(m,) mean activation of each latent where it fires on explain; 0 where it does not."""
+    part = prepared.activations.csr[prepared.split.rows("explain")]
+    total = np.asarray(part.sum(0), dtype=np.float64).ravel()
+    fired = np.bincount(part.indices, minlength=part.shape[1])
+    return np.divide(total, fired, out=np.zeros_like(total), where=fired > 0)
+
+
+def _items(prepared: Prepared, rows: np.ndarray, draw: int) -> Items:
+    if len(rows) > MOST_EDITED:
+        rng = np.random.default_rng([prepared.config.seed, draw])
+        rows = np.sort(rng.choice(rows, MOST_EDITED, replace=False))
+    groups = prepared.corpus.groups
+    known = groups is not None and prepared.split.mode != "item"
+    own = groups[rows] if known and groups is not None else None
+    return Items(rows, np.asarray(prepared.corpus.embeddings[rows], dtype=np.float32), own)
+
+
+def claims_of(source: Path, latent: int) -> dict[str, dict[str, int]]:
+    """Features that labels.csv claims of a latent: explainer -> feature -> +1 up, −1 down; {} without labels."""
+    path = source / "labels.csv"
+    if not path.exists():
+        return {}
+    labels = pd.read_csv(path, keep_default_na=False, usecols=["latent", "explainer", "key_features"])
+    own = labels[(labels["latent"] == latent) & (labels["key_features"] != "")]
+    return {
+        str(explainer): {
+            feature.name: 1 if feature.direction == "up" else -1
+            for feature in parse_features(str(told).lstrip("'"))
+        }
+        for explainer, told in zip(own["explainer"], own["key_features"], strict=True)
+    }
+
+
+def _against_real(
+    prepared: Prepared, bench: Workbench, made: Intervention, asked: Asked, progress: Progress
+) -> pd.DataFrame:
+    """Agreement with measured perturbations on test items, of this latent and of others that fire as often."""
+    corpus, config = prepared.corpus, prepared.config
+    assert asked.perturbation is not None and made.changes is not None
+    if "genes" not in made.changes:
+        raise UserError("--perturbation needs a readout of genes.")
+    perturbation, is_control = perturbed_column(
+        corpus.obs, asked.perturbation, asked.control or config.control
+    )
+    groups = None if config.group is None else corpus.obs[config.group].astype(str).to_numpy(dtype=str)
+    genes = made.changes["genes"].readout
+    real = real_deltas(
+        corpus,
+        prepared.split.rows("test"),
+        _columns(prepared),
+        perturbation,
+        is_control,
+        groups,
+        asked.perturbation,
+    )
+    rng = np.random.default_rng([config.seed, 10, made.latent])
+    explainable = np.array([i for i, reason in enumerate(prepared.reasons) if not reason])
+    others = rate_matched(made.latent, prepared.firing_rates, explainable, RANDOM_LATENTS, rng)
+    moved = []
+    for done, other in enumerate(others.tolist()):
+        progress("random latents", done, len(others), f"latent {other}")
+        strength = bench.strength(other, asked.sigma)
+        if strength.reachable:
+            moved.append(bench.mean_shift(other, strength.s, genes))
+    progress("random latents", len(others), len(others), "")
+    return agreement_table(made.changes["genes"], real, moved)
+
+
+def _next(source: Path, asked: Asked, made: Intervention, bench: Workbench) -> str:
+    if all(one.name != "classes" for one in (bench.main, *bench.others)):
+        return f"autointerp intervene {source} --latent {made.latent} --classes OBS_COLUMN"
+    if not (source / "labels.csv").exists():
+        return f"autointerp label {source}"
+    return f"autointerp report {source}"
+
+
+def _facts(prepared: Prepared, asked: Asked, bench: Workbench) -> list[tuple[str, str]]:
+    return [
+        ("data", prepared.config.data.name),
+        ("dictionary", prepared.dictionary_name),
+        ("σ of", bench.main.name),
+        ("strength found on", f"{len(bench.develop.rows):,} develop {prepared.corpus.noun}s"),
+        ("effects on", f"{len(bench.test.rows):,} test {prepared.corpus.noun}s"),
+        ("split", prepared.split.mode.replace("_", " ")),
+        ("seed", str(prepared.config.seed)),
+    ]
