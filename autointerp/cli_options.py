@@ -46,7 +46,9 @@ UnitNorm = Annotated[
 ]
 Explainers = Annotated[
     list[str] | None,
-    typer.Option("--explainer", help="markers, one_shot, top_set, majority or file:labels.csv; may be repeated"),
+    typer.Option(
+        "--explainer", help="markers, one_shot, top_set, majority or file:labels.csv; may be repeated"
+    ),
 ]
 GeneSets = Annotated[
     list[Path] | None, typer.Option("--gene-sets", help="GMT file of gene sets; may be repeated")
@@ -67,8 +69,24 @@ PriceOut = Annotated[float | None, typer.Option(help="dollars per million output
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="ask nothing: count and price what would be asked now")
 ]
-Scorers = Annotated[str | None, typer.Option(help="comma-separated: detection,detection:masked,fuzzing,signature")]
-Controls = Annotated[str | None, typer.Option(help="comma-separated: shuffled,ceiling; or none")]
+Scorers = Annotated[
+    str | None, typer.Option(help="comma-separated: detection,detection:masked,fuzzing,signature")
+]
+Controls = Annotated[
+    str | None,
+    typer.Option(
+        help="comma-separated, or none: of labels shuffled,ceiling,markers,top_set,majority; of dictionaries "
+        "random,pca,ica,nmf,neurons [default: shuffled,ceiling]"
+    ),
+]
+Calibrate = Annotated[
+    bool | None,
+    typer.Option("--calibrate", help="ask a judging model about develop cells too, for Brier scores"),
+]
+Attribute = Annotated[
+    str | None,
+    typer.Option(help="MODULE:CALLABLE of (x, latent) -> (items, genes): true marks of fuzzing, in place of contrasts"),
+]
 MaxLatents = Annotated[int | None, typer.Option(help="label a seeded sample of so many latents")]
 Concurrency = Annotated[int | None, typer.Option(help="requests in flight at most [default: 16]")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads [default: 2]")]

@@ -16,7 +16,10 @@ from autointerp.errors import UserError, unknown_name
 SCORERS = ("detection", "detection:masked", "fuzzing", "signature")
 DEFAULT_SCORERS = ("detection", "signature")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
-CONTROLS = ("shuffled", "ceiling")
+COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
+LABEL_CONTROLS = ("markers", "top_set", "majority")  # explainers that other labels are held against
+DICTIONARY_CONTROLS = ("random", "pca", "ica", "nmf", "neurons")  # dictionaries that others are held against
+CONTROLS = (*COMMON_CONTROLS, *LABEL_CONTROLS, *DICTIONARY_CONTROLS)
 COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
 DICTIONARIES = (
     "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "p_anneal", "icfl", *COMPUTED, "random",
@@ -124,12 +127,15 @@ class RunConfig(BaseModel):
     former: tuple[FormerJudge, ...] = Field(
         (), description="judges of earlier score commands, whose rows are kept; written by these"
     )
-    controls: tuple[str, ...] = Field(CONTROLS, description=f"of {', '.join(CONTROLS)}; or none")
+    controls: tuple[str, ...] = Field(COMMON_CONTROLS, description=f"of {', '.join(CONTROLS)}; or none")
     max_latents: int | None = Field(None, ge=1, description="label a seeded sample of so many latents")
     concurrency: int = Field(16, ge=1, description="requests in flight at most")
     threads: int = Field(2, ge=1, description="CPU threads; part of what fixes the bytes of a result")
     seed: int = Field(0, ge=0, description="seed of everything that is drawn")
     out: Path | None = Field(None, description="run directory; by default runs/<data>-<hash>")
+    ledger: Path | None = Field(
+        None, description="file of answers, from the run directory; written by --controls that are dictionaries"
+    )
 
     @field_validator("latents", "k", mode="before")
     @classmethod
@@ -194,12 +200,22 @@ class RunConfig(BaseModel):
     @field_validator("controls")
     @classmethod
     def _known_controls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return () if value == ("none",) else _known("control", value, CONTROLS)
+        return () if value == ("none",) else tuple(dict.fromkeys(_known("control", value, CONTROLS)))
 
     @property
     def explainers(self) -> tuple[str, ...]:
         """As asked for; by default ``one_shot`` with a model and ``markers`` without."""
         return self.explainer or (("one_shot",) if self.model else ("markers",))
+
+    @property
+    def label_controls(self) -> tuple[str, ...]:
+        """Controls that are explainers."""
+        return tuple(c for c in self.controls if c in LABEL_CONTROLS)
+
+    @property
+    def all_explainers(self) -> tuple[str, ...]:
+        """Those asked for, then those that are only a control of them."""
+        return tuple(dict.fromkeys((*self.explainers, *self.label_controls)))
 
     @property
     def judge_is_model(self) -> bool:

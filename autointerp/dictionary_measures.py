@@ -24,6 +24,7 @@ MEASURES = (  # in the order of the tables
     "selectivity_average", "selectivity_maximum", "probing_1", "probing_2", "probing_4", "probing_8",
     "coverage", "state_reconstruction", *(f"probe_{name}" for name in PROBES), "distinctness", "redundancy",
 )  # fmt: skip
+KEY_MEASURES = ("fvu", "selectivity", "coverage", "distinctness")  # what scores never stand without
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,29 @@ def measure(name: str, codes: Any, ground: Ground, dictionary: Any = None) -> di
     for frame in tables.values():
         frame.insert(0, "dictionary", name)
     return tables
+
+
+def key_measures(codes: Any, ground: Ground, dictionary: Any) -> dict[str, float]:
+    """The `KEY_MEASURES` alone, as in `measure`: selectivity is the average one; NaN where there are no concepts.
+
+    codes : (n, m) sparse ≥ 0, of all items
+    """
+    from sae.metrics.concepts import best_selectivity
+    from sae.metrics.coverage import coverage
+    from sae.metrics.distinctness import distinctness
+    from sae.metrics.inputs import one_hot
+    from sae.metrics.quality import quality
+
+    codes, test = csr_array(codes), ground.split.rows("test")
+    found = dict.fromkeys(KEY_MEASURES, float("nan"))
+    found["fvu"] = float(quality(dictionary, ground.x, test)["fvu"])
+    found["distinctness"] = float(distinctness(codes[test]).iloc[0].distinctness)
+    if ground.concepts is not None:
+        known = (one_hot(ground.concepts), ground.labeled("develop"), ground.labeled("test"))
+        best = best_selectivity(codes, *known)
+        found["selectivity"] = float(best.loc[best["kind"] == "average", "value"].mean())
+        found["coverage"] = float(coverage(codes, *known)["f1"].mean())
+    return found
 
 
 def _by_concept(codes: csr_array, ground: Ground, dictionary: Any) -> dict[str, pd.DataFrame]:

@@ -20,7 +20,7 @@ from autointerp.errors import UserError, unknown_name
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results.dictionary_page import DictionaryPage, write_dictionary_page
 from autointerp.results.tables import write_csv
-from autointerp.run_record import read_record
+from autointerp.run_record import read_record, versions
 
 MOST_CATEGORIES = 200  # of a column of concepts: an id or a measurement is none
 
@@ -236,8 +236,6 @@ def _page(
     prepared: Prepared, name: str, others: Sequence[str], tables: Mapping[str, pd.DataFrame],
     column: str | None, heat: pd.DataFrame | None, notes: Sequence[str], command: str,
 ) -> DictionaryPage:  # fmt: skip
-    from autointerp.run import versions
-
     config, counts, noun = prepared.config, prepared.split.counts(), prepared.corpus.noun
     facts = [
         ("data", config.data.name),

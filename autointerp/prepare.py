@@ -60,6 +60,12 @@ class Prepared:
         self.warnings: list[str] = []
         self._resumed = ""
 
+    def beside(self, config: RunConfig, progress: Progress) -> Prepared:
+        """Another dictionary on the same items and split, which are not read again."""
+        made = Prepared(config, progress, self._data)
+        made.corpus, made.fingerprint, made.split = self.corpus, self.fingerprint, self.split
+        return made
+
     @cached_property
     def corpus(self) -> CellCorpus:
         with self.timed("read data"):
@@ -193,9 +199,9 @@ class Prepared:
         c, corpus = self.config, self.corpus
         if c.center == "controls" and c.control is None:
             raise UserError("--center controls: which rows are controls? Pass --control COLUMN=VALUE.")
-        if "top_set" in c.explainers and not c.gene_sets:
+        if "top_set" in c.all_explainers and not c.gene_sets:
             raise UserError("Explainer top_set names gene sets. Pass --gene-sets FILE.gmt.")
-        if "majority" in c.explainers and c.category is None:
+        if "majority" in c.all_explainers and c.category is None:
             raise UserError("Explainer majority names annotations. Pass --category COLUMN to a new run.")
         for path in c.gene_sets:
             read_gmt(path)
@@ -319,7 +325,7 @@ class Prepared:
         corpus, c = self.corpus, self.config
         sets = gene_sets(c.gene_sets, corpus.feature_names) if c.gene_sets else None
         self.warnings += sets.warnings if sets else ()
-        categories = corpus.categories if "majority" in c.explainers else None
+        categories = corpus.categories if "majority" in c.all_explainers else None
         with self.timed("gene sets"):
             return annotate(
                 corpus, self.activations, self.contrasts[0], self.contrast_rows, sets, categories, c.seed

@@ -20,6 +20,7 @@ from autointerp.results.cards import (
     value_codes,
 )
 from autointerp.results.comparisons import comparison_rows
+from autointerp.results.dictionary_comparisons import dictionary_rows
 from autointerp.results.payload import ReportPayload, RunFacts
 from autointerp.schema import Label
 
@@ -42,6 +43,7 @@ def report_payload(
     scores: pd.DataFrame,
     summary: pd.DataFrame,
     comparisons: pd.DataFrame,
+    dictionaries: pd.DataFrame,
     warnings: list[str],
     versions: Mapping[str, str],
     command: str,
@@ -96,6 +98,7 @@ def report_payload(
         latents=entries,
         umap=points[0] if points else None,
         comparisons=comparison_rows(comparisons),
+        dictionaries=dictionary_rows(dictionaries, comparisons),
     )
 
 

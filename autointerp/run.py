@@ -6,21 +6,26 @@ A run is a pure function of its config, the data and the ledger of answers: runn
 from __future__ import annotations
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-import autointerp
 from autointerp.config import RunConfig
+from autointerp.dictionary_controls import (
+    beside,
+    dictionary_controls,
+    refuse_controls,
+    scored,
+    scored_control,
+)
 from autointerp.drain import drain
 from autointerp.errors import UserError
 from autointerp.former import judge_former, plans
@@ -37,11 +42,11 @@ from autointerp.llm.wanted import Wanted
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
 from autointerp.results.comparisons import comparison_table
+from autointerp.results.dictionary_comparisons import Scored, dictionary_comparisons, dictionary_table
+from autointerp.run_record import check_directory, versions
 from autointerp.schema import Failure
 from autointerp.score.families import redundancy_families
 from autointerp.scoring import score_all
-
-PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "openai", "litellm")
 
 
 class Run:
@@ -52,6 +57,7 @@ class Run:
     data : an AnnData in place of ``config.data``
     progress : called with (stage, done, total, note)
     deferred : ask no model; what the ledger does not answer waits, see ``wanted_requests``
+    prepared : in place of one made from config and data
 
     Raises
     ------
@@ -65,24 +71,28 @@ class Run:
         progress: Progress = no_progress,
         data: Any = None,
         deferred: bool = False,
+        prepared: Prepared | None = None,
     ):
         self.config, self.progress, self.deferred = config, progress, deferred
         self.wanted = Wanted()
         self.stopped_at = ""  # how far a stage came that was stopped
-        self._budget_stopped: BudgetSpent | None = None
-        self._asks_again = False
-        self.explainers = make_explainers(config.explainers)
+        self.budget_stopped: BudgetSpent | None = None
+        self.asks_again = False
+        refuse_controls(config)
+        self.explainers = make_explainers(config.all_explainers)
+        self.asked = tuple(make_explainers(config.explainers))  # by name; the rest are controls alone
         needing = [name for name, explainer in self.explainers.items() if explainer.needs_model]
         if needing and config.model is None:
             raise UserError(f"Explainer {needing[0]} asks a language model. Pass --model PROVIDER/NAME.")
         self.roles = {"label": config.model or ""} if needing else {}
         if config.judge_is_model:
             self.roles["judge"] = config.judge_name
-        self.prepared = Prepared(config, progress, data)
+        self.prepared = prepared or Prepared(config, progress, data)
         self.run_id = config.identity(self.prepared.fingerprint, self.prepared.brought_fingerprint)
         self.directory = config.out or Path("runs") / f"{config.data.stem}-{self.run_id}"
         self.prepared.cache = self.directory / "cache"
-        self._check_directory()
+        self.ledger = self.directory / (config.ledger or "ledger.sqlite")
+        self.prepared.warnings += check_directory(self.directory, self.prepared.fingerprint, self.run_id)
         self._check_models()
 
     def check(self) -> None:
@@ -121,6 +131,8 @@ class Run:
         tables.write_parquet(trials, self.directory / "trials.parquet")
         tables.write_csv(self.scores, self.directory / "scores.csv")
         tables.write_csv(self.comparisons, self.directory / "comparisons.csv")
+        if self.dictionaries:
+            tables.write_csv(self.dictionaries_table, self.directory / "dictionaries.csv")
         with self.prepared.timed("latents.h5ad"):
             write_latents_file(
                 self.directory / "latents.h5ad",
@@ -147,7 +159,8 @@ class Run:
         with self.prepared.timed("report"):
             payload = report_payload(
                 self.run_id, self.config, self.prepared, self.labels, self.labels_table, self.scores, self.summary,
-                self.comparisons, self.warnings, versions(), f"autointerp report {self.directory}",
+                self.comparisons, self.dictionaries_table, self.warnings, versions(),
+                f"autointerp report {self.directory}",
             )  # fmt: skip
             path = write_report(payload, self.directory / "report")
         self._write_run_json("report")
@@ -159,6 +172,8 @@ class Run:
         """Every request that can be reached now and has no answer; of a deferred run only."""
         self.encode()
         _ = self.judged
+        for kind in dictionary_controls(self.config):
+            beside(self, kind).wanted_requests()
         return self.wanted
 
     def export(self, path: Path) -> list[Part]:
@@ -173,7 +188,7 @@ class Run:
 
     def estimate(self) -> Estimate:
         """What a live run would ask now, and what that would cost. It also asks for what has failed."""
-        self._asks_again = True
+        self.asks_again = True
         self.wanted_requests()
         return run_async(self._within(_now(lambda session: session.estimate())))
 
@@ -196,14 +211,14 @@ class Run:
     def judged(self) -> Judged:
         """Every judged label, its controls among them."""
         labels, names, c = self.labels, list(self.explainers), self.config
-        plan, ledger = plans(c)[0], self.directory / "ledger.sqlite"
+        plan = plans(c)[0]
         with self.prepared.timed("score"), threadpool_limits(1):  # many small products
             now = run_async(
                 self._within(lambda s: judge_all(self.prepared, plan, names, labels, s, self._drain))
             )
             if self.deferred or not c.former:
                 return now
-            before = run_async(judge_former(self.prepared, c, names, labels, ledger, self._drain))
+            before = run_async(judge_former(self.prepared, c, names, labels, self.ledger, self._drain))
             return now.beside(before)
 
     @cached_property
@@ -217,14 +232,34 @@ class Run:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Scores over all latents, see ``results.tables.summarize``."""
-        return tables.summarize(self.scores, self.labels_table)
+        return tables.summarize(self.scores, self.labels_table, self.families)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        """As in comparisons.csv: labels against their controls, over families of twins among explain items."""
+        """As in comparisons.csv: labels, and this dictionary, against their controls."""
+        controls = self.config.label_controls
+        only = tuple(name for name in controls if name not in self.asked)
+        mine = (self.scores, self.labels_table, self.summary, self.families)
+        rows = dictionary_comparisons(self.dictionaries, self.asked, self.config.seed)
         with self.prepared.timed("compare"):
-            families = redundancy_families(self.prepared.activations.csr[self.prepared.contrast_rows])
-            return comparison_table(self.scores, self.labels_table, self.summary, families)
+            return comparison_table(*mine, controls, only, rows)
+
+    @cached_property
+    def families(self) -> np.ndarray:
+        """(m,) of twins, see ``score.families``."""
+        with self.prepared.timed("compare"):
+            return redundancy_families(self.prepared.activations.csr[self.prepared.contrast_rows])
+
+    @cached_property
+    def dictionaries(self) -> list[Scored]:
+        """This dictionary, then its controls, with what their labels score; none where no control was asked for."""
+        kinds = dictionary_controls(self.config)
+        return [scored(self), *(scored_control(self, kind) for kind in kinds)] if kinds else []
+
+    @cached_property
+    def dictionaries_table(self) -> pd.DataFrame:
+        """As in dictionaries.csv; no rows where no dictionary control was asked for."""
+        return dictionary_table(self.dictionaries, self.asked)
 
     @property
     def warnings(self) -> list[str]:
@@ -239,11 +274,11 @@ class Run:
     def _session(self) -> Session:
         c = self.config
         return Session(
-            self.roles, self.directory / "ledger.sqlite",
+            self.roles, self.ledger,
             base_url=c.base_url, endpoint_name=c.endpoint_name, own_urls=c.own_urls, concurrency=c.concurrency,
             budget_usd=c.budget_usd, budget_tokens=c.budget_tokens, allow_unpriced=c.allow_unpriced,
             price=given_price(c.price_in, c.price_out), works=c.works,
-            deferred=self.deferred, wanted=self.wanted, asks_again=self._asks_again, stopped=self._budget_stopped,
+            deferred=self.deferred, wanted=self.wanted, asks_again=self.asks_again, stopped=self.budget_stopped,
         )  # fmt: skip
 
     async def _within(self, stage: Callable[[Session], Awaitable[Any]]) -> Any:
@@ -253,11 +288,11 @@ class Run:
                 made = await stage(session)
                 self.prepared.warnings += session.ignored()
         finally:
-            self._note_spent()
+            self.note_spent()
         # An answer that cost too much also stops the stages after its own.
-        self._budget_stopped = session.stopped
-        if self._budget_stopped is not None:
-            self.prepared.warnings.append(f"Nothing more is sent: {self._budget_stopped}")
+        self.budget_stopped = session.stopped
+        if self.budget_stopped is not None:
+            self.prepared.warnings.append(f"Nothing more is sent: {self.budget_stopped}")
         return made
 
     async def _drain(
@@ -303,32 +338,6 @@ class Run:
                 "Pass --judge with another model."
             )
 
-    def _check_directory(self) -> None:
-        if self.directory.exists() and not self.directory.is_dir():
-            raise UserError(f"{self.directory} is a file. Choose another --out.")
-        for above in self.directory.parents:
-            if above.exists() and not above.is_dir():
-                raise UserError(
-                    f"{above} is a file, so {self.directory} cannot be made. Choose another --out."
-                )
-        path = self.directory / "run.json"
-        if not path.exists():
-            return
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            other, data = stored["data_fingerprint"], stored["config"]["data"]
-        except (ValueError, KeyError, TypeError, IsADirectoryError) as error:
-            raise UserError(
-                f"{path} is not the record of a run. Remove it, or choose another --out."
-            ) from error
-        if other != self.prepared.fingerprint:
-            raise UserError(f"{self.directory} holds a run of other data ({data}). Choose another --out.")
-        if stored.get("run_id", self.run_id) != self.run_id:
-            self.prepared.warnings.append(
-                f"{self.directory} held run {stored['run_id']}, of the same data with other options: its tables and "
-                "report are written anew. Choose another --out to keep both."
-            )
-
     def _write_run_json(self, stage: str) -> None:
         prepared = self.prepared
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -355,23 +364,24 @@ class Run:
             content["parse_status"] = {"labels": {name: n for name, n in sorted(said.items()) if name}}
         if stage in ("score", "report"):
             if self.roles:
-                read = Counter(status for trials in self.judged.trials for status in trials.parse_statuses.tolist())
+                read = Counter(
+                    status for trials in self.judged.trials for status in trials.parse_statuses.tolist()
+                )
                 content["parse_status"]["answers"] = {name: n for name, n in sorted(read.items()) if name}
             content["summary"] = json.loads(self.summary.to_json(orient="records"))
         if spent := self._spent():
-            content["spent"] = spent
+            content["spent"] = spent  # by all runs of the ledger
         content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}
         content["written"] = datetime.now(UTC).isoformat(timespec="seconds")
         tables.write_json(content, self.directory / "run.json")
 
     def _spent(self) -> dict[str, Any] | None:
-        path = self.directory / "ledger.sqlite"
-        if not path.exists():
+        if not self.ledger.exists():
             return None
-        with Ledger(path, read_only=True) as ledger:
+        with Ledger(self.ledger, read_only=True) as ledger:
             return asdict(ledger.totals())
 
-    def _note_spent(self) -> None:
+    def note_spent(self) -> None:
         """What a stage spent stands in run.json also where the stage was stopped."""
         path = self.directory / "run.json"
         if path.exists() and (spent := self._spent()):
@@ -386,14 +396,3 @@ def _now(done: Callable[[Session], Any]) -> Callable[[Session], Awaitable[Any]]:
         return done(session)
 
     return stage
-
-
-def versions() -> dict[str, str]:
-    """Of Python and the packages that decide results."""
-    found = {"python": platform.python_version(), "autointerp": autointerp.__version__}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

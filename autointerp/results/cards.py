@@ -22,7 +22,7 @@ from autointerp.results.payload import (
     UmapPoints,
 )
 from autointerp.schema import Evidence, FeatureShift, Label
-from autointerp.score.statistics import share_of_ceiling
+from autointerp.score.statistics import margin, share_of_ceiling
 
 FEATURES, POINTS = 20, 5000
 MAX_VALUES, MAX_COLUMNS = 30, 8
@@ -113,11 +113,19 @@ def score_entries(scores: pd.DataFrame) -> dict[tuple[str, int], list[ScoreEntry
                 n_failed=int(row.n_failed),
                 reason=row.reason,
                 shuffled=_number(row.shuffled_value),
+                margin=_margin(row),
                 ceiling=_number(best),
                 share=_number(share),
             )
         )
     return found
+
+
+def _margin(row: Any) -> float | None:
+    """Over max(0.5, shuffled), of metrics whose chance is 0.5."""
+    if row.metric not in ("auroc", "balanced_accuracy") or pd.isna(row.value) or pd.isna(row.shuffled_value):
+        return None
+    return margin(float(row.value), float(row.shuffled_value))
 
 
 def summary_rows(summary: pd.DataFrame) -> list[SummaryRow]:

@@ -56,6 +56,8 @@ class SummaryRow(TypedDict):
     n_scored: int
     mean_all: float | None
     mean_scored: float | None
+    scored_low: NotRequired[float | None]  # 95 % of mean_scored, over families of twins
+    scored_high: NotRequired[float | None]
     median: float | None
     shuffled: float | None
     margin: float | None
@@ -74,19 +76,47 @@ class Compared(TypedDict):
     n: int
     n_families: int
     mdd: float | None
+    mean_scored: float | None
+    mean_all: float | None
+    share: float | None  # of the ceiling's margin, where the ceiling is what is compared with
 
 
 class ComparisonRow(TypedDict):
     """One comparison on both bases: latents with a score, and all latents with the others at chance."""
 
     explainer: str
-    against: str  # 'shuffled', 'ceiling' or another explainer
+    against: str  # 'shuffled', 'ceiling' or another explainer of the run
     scorer: str
     judge: str
     metric: str
     negatives: str
     scored: Compared | None
     all: Compared | None
+
+
+class DictionaryRow(TypedDict):
+    """One dictionary under one question, with what its labels score and what it holds; the run's own stands first."""
+
+    dictionary: str
+    own: bool
+    explainer: str
+    scorer: str
+    judge: str
+    negatives: str
+    n_latents: int
+    n_scored: int
+    mean_scored: float | None
+    scored_low: float | None
+    scored_high: float | None
+    mean_all: float | None
+    margin: float | None
+    share_of_ceiling: float | None
+    fvu: float | None
+    selectivity: float | None
+    coverage: float | None
+    distinctness: float | None
+    scored: NotRequired[Compared | None]  # the run's own against this one, on latents that fire as often
+    all: NotRequired[Compared | None]
 
 
 class KeyFeatureMark(TypedDict):
@@ -113,6 +143,7 @@ class ScoreEntry(TypedDict):
     n_failed: int
     reason: str
     shuffled: float | None
+    margin: NotRequired[float | None]  # value − max(0.5, shuffled)
     ceiling: float | None
     share: float | None
 
@@ -218,6 +249,7 @@ class ReportPayload(TypedDict):
     latents: list[LatentEntry]
     umap: UmapPoints | None
     comparisons: NotRequired[list[ComparisonRow]]
+    dictionaries: NotRequired[list[DictionaryRow]]
 
 
 def score_of(entry: LatentEntry, scorer: str, metric: str, negatives: str) -> ScoreEntry | None:

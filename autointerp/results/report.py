@@ -70,6 +70,7 @@ def render_report(payload: ReportPayload) -> bytes:
         summary=[row for row in payload["summary"] if row["metric"] == HEADLINE[1]],
         other_summary=[row for row in payload["summary"] if row["metric"] != HEADLINE[1]],
         comparisons=[row for row in payload.get("comparisons", []) if row["metric"] == HEADLINE[1]],
+        dictionaries=payload.get("dictionaries", []),
         headline=HEADLINE,
         n_entries=len(index),
         n_cards=len(with_card),
@@ -115,6 +116,7 @@ def _index_row(entry: LatentEntry, card: int | None) -> dict[str, Any]:
         "ceiling": headline["ceiling"] if headline else None,
         "neighbour": neighbour["value"] if neighbour else None,
         "margin": margin,
+        "share": finite(headline["share"]) if headline else None,
         "card": card,
     }
 

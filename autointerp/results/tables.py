@@ -13,6 +13,8 @@ import pandas as pd
 
 from autointerp.results.atomic import whole_file
 from autointerp.schema import Failure, Label, Score, Trials
+from autointerp.score.families import family_means
+from autointerp.score.intervals import t_quantile
 from autointerp.score.metrics import TOO_FEW
 from autointerp.score.registry import SCORERS
 from autointerp.score.statistics import margin, mean_scored_and_mean_all, share_of_ceiling
@@ -29,7 +31,7 @@ SCORE_COLUMNS = (
 )  # fmt: skip
 SUMMARY_COLUMNS = (
     "explainer", "scorer", "judge", "metric", "negatives", "n_latents", "n_not_explainable", "n_scored", "mean_all",
-    "mean_scored", "median", "shuffled", "margin", "ceiling", "share_of_ceiling",
+    "mean_scored", "scored_low", "scored_high", "median", "shuffled", "margin", "ceiling", "share_of_ceiling",
 )  # fmt: skip
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -139,15 +141,17 @@ def write_json(content: dict[str, Any], path: Path) -> None:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+def summarize(scores: pd.DataFrame, labels: pd.DataFrame, families: np.ndarray | None = None) -> pd.DataFrame:
     """One row per explainer, scorer, judge, metric and negatives: figures over the latents of a run.
 
     ``n_latents`` are those that were to be labeled, ``n_not_explainable`` those that could not be. ``mean_all`` (AUROC
     and balanced accuracy only) counts as chance what has no label, no explanation or too many failed answers; where
     latents were sampled, the ones that cannot be explained weigh what they weigh among all. A latent with too few
-    negatives of a kind is in neither mean of that kind. ``shuffled`` and ``ceiling`` are medians; ``margin`` =
-    median − max(0.5, shuffled); ``share_of_ceiling`` = median over latents of (value − 0.5)/(ceiling − 0.5), of those
-    whose ceiling's interval lies above 0.5: a share of a margin that may be 0 means nothing.
+    negatives of a kind is in neither mean of that kind. ``scored_low`` and ``scored_high`` bound the mean of the scored
+    latents, by t over redundancy families (``families``, (m,); without them each latent is its own). ``shuffled`` and
+    ``ceiling`` are medians; ``margin`` = median − max(0.5, shuffled); ``share_of_ceiling`` = median over latents of
+    (value − 0.5)/(ceiling − 0.5), of those whose ceiling's interval lies above 0.5: a share of a margin that may be 0
+    means nothing.
     """
     ceilings = scores[scores.explainer == "ceiling"].set_index(["latent", "scorer", "metric", "negatives"])
     ceilings = ceilings[~ceilings.index.duplicated()]
@@ -190,6 +194,7 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
                     "n_scored": int((~np.isnan(values)).sum()),
                     "mean_all": mean_all + asked.unexplained * (0.5 - mean_all) if at_chance else np.nan,
                     "mean_scored": means.mean_scored if means else np.nan,
+                    **_bounds(members.latent.to_numpy(), values, families),
                     "median": median,
                     "shuffled": shuffled,
                     "margin": margin(median, shuffled) if at_chance else np.nan,
@@ -199,6 +204,17 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
             )
     made = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
     return made.sort_values(list(SUMMARY_COLUMNS[:5]), ignore_index=True, kind="stable")
+
+
+def _bounds(latents: np.ndarray, values: np.ndarray, families: np.ndarray | None) -> dict[str, float]:
+    """95 % of the mean, by t over the means of families; NaN with fewer than two of them."""
+    of = latents if families is None or not len(latents) else families[latents]
+    means, _ = family_means(values, of)
+    low = high = np.nan
+    if len(means) > 1:
+        half = t_quantile(len(means) - 1, 0.95) * means.std(ddof=1) / np.sqrt(len(means))
+        low, high = means.mean() - half, means.mean() + half
+    return {"scored_low": float(low), "scored_high": float(high)}
 
 
 class _Asked(NamedTuple):

@@ -67,5 +67,10 @@ def derangement(
 
 def sampled_latents(latents: Sequence[int], rng: np.random.Generator) -> list[int]:
     """With a model as judge the control is asked for a random quarter of the latents, at least 50."""
-    count = min(len(latents), max(MODEL_LEAST, int(np.ceil(MODEL_SHARE * len(latents)))))
+    count = sample_size(len(latents))
     return sorted(rng.choice(np.array(latents), count, replace=False).tolist()) if latents else []
+
+
+def sample_size(n: int) -> int:
+    """How many of n latents a control is asked for that costs."""
+    return min(n, max(MODEL_LEAST, int(np.ceil(MODEL_SHARE * n))))

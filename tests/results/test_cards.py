@@ -49,7 +49,8 @@ def made(tmp_path_factory):
     )
     run = Run(config, data=adata)
     payload = report_payload(
-        "run", config, run.prepared, run.labels, run.labels_table, run.scores, run.summary, [], {}, "autointerp"
+        "run", config, run.prepared, run.labels, run.labels_table, run.scores, run.summary, run.comparisons,
+        run.dictionaries_table, [], {}, "autointerp",
     )  # fmt: skip
     return cells, run, payload
 

@@ -42,7 +42,7 @@ function scoresSection(card, entry) {
   }
   const methods = new Set();
   const rows = [...groups].map(([name, scores]) => [
-    h("tr", { class: "group" }, h("th", { colspan: 7, scope: "rowgroup" }, name)),
+    h("tr", { class: "group" }, h("th", { colspan: 8, scope: "rowgroup" }, name)),
     scores.map((score) => {
       const drawn = { ...score, low: score.ci_low, high: score.ci_high };
       const onScale = score.metric !== "spearman" && known(score.value) && score.value >= 0 && score.value <= 1;
@@ -54,14 +54,16 @@ function scoresSection(card, entry) {
           ? [h("td", { class: "num strong" }, fixed(score.value)), h("td", { class: "num muted range", title: score.ci_method || null }, range),
             h("td", { class: "mark" }, onScale ? intervalMark(drawn, scale, width) : null),
             h("td", { class: "num shuffled-ink" }, fixed(score.shuffled)), h("td", { class: "num ceiling-ink" }, fixed(score.ceiling)),
+            h("td", { class: "num", title: "value minus max(0.5, shuffled)" }, signed(score.margin)),
             h("td", { class: "num", title: "share of the ceiling's margin" }, fixed(score.share))]
-          : h("td", { colspan: 6, class: "muted reason" }, score.reason || "no value"),
+          : h("td", { colspan: 7, class: "muted reason" }, score.reason || "no value"),
         h("td", { class: "num muted tally", title: `${count(score.n_pos)} active of ${count(score.n)} items; ${count(score.n_failed)} failed answers` },
           `${count(score.n_pos)}/${count(score.n)}`, score.n_failed ? h("span", { class: "bad" }, ` ${count(score.n_failed)} failed`) : null));
     })]);
   const head = h("tr", {}, h("th", { scope: "col" }, "negatives"), h("th", { scope: "col", class: "num" }, "value"),
     h("th", { scope: "col", class: "num range" }, "95 %"), h("th", { scope: "col", class: "mark" }, axisMark(scale, width)), h("th", { scope: "col", class: "num shuffled-ink" }, "shuffled"),
-    h("th", { scope: "col", class: "num ceiling-ink" }, "ceiling"), h("th", { scope: "col", class: "num" }, "share"), h("th", { scope: "col", class: "num tally" }, "active/n"));
+    h("th", { scope: "col", class: "num ceiling-ink" }, "ceiling"), h("th", { scope: "col", class: "num" }, "margin"),
+    h("th", { scope: "col", class: "num" }, "share"), h("th", { scope: "col", class: "num tally" }, "active/n"));
   return section("scores", "Scores", "on held-out items",
     h("div", { class: "scroll" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows))),
     methods.size ? h("p", { class: "small muted" }, `Intervals: ${[...methods].join("; ")}.`) : null);

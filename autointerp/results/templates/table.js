@@ -12,6 +12,8 @@ const COLUMNS = [
     hint: "The same against the nearest silent items: the harder question." },
   { name: "margin", text: "margin", class: "num", value: (r) => r.margin, down: true,
     hint: "AUROC minus max(0.5, shuffled label): what the label itself adds." },
+  { name: "share", text: "share", class: "num", value: (r) => r.share, down: true,
+    hint: "(AUROC − 0.5) / (ceiling − 0.5): how much of what could be said the label says." },
   { name: "status", text: "status", value: (r) => r.status, hint: "Scored, or why there is no number." },
 ];
 
@@ -39,6 +41,7 @@ function latentTable(data, open) {
       h("td", { class: "wide" }, scored ? [h("span", { class: "num figure" }, fixed(r.value)), intervalMark(r, scale, BAR)] : h("span", { class: "muted" }, "–")),
       h("td", { class: "num neighbour" }, fixed(r.neighbour)),
       h("td", { class: "num margin" }, signed(r.margin)),
+      h("td", { class: "num share" }, fixed(r.share, 2)),
       h("td", { class: "status" }, h("span", { class: "status-mark", title: r.reason || null }, r.status)));
     made.set(i, element);
     return element;
