@@ -12,10 +12,12 @@ from autointerp.cli_dictionary import dictionary as dictionary_commands
 from autointerp.cli_intervene import intervene
 from autointerp.cli_options import (
     Acts,
+    Attribute,
     Backed,
     BaseUrl,
     BudgetTokens,
     BudgetUsd,
+    Calibrate,
     Category,
     Center,
     Concurrency,
@@ -89,7 +91,8 @@ def run(
     allow_unpriced: Unpriced = None, scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
     budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None, price_in: PriceIn = None,
-    price_out: PriceOut = None, dry_run: DryRun = False,
+    price_out: PriceOut = None, calibrate: Calibrate = None, attribute: Attribute = None,
+    dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """From a data file to a report: fit, encode, label, score, report. Running again resumes."""
     options = dict(locals())
@@ -133,7 +136,8 @@ def score(
     directory: Directory, scorers: Scorers = None, controls: Controls = None, judge: Judge = None,
     judge_base_url: JudgeUrl = None, allow_unpriced: Unpriced = None,
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
-    price_in: PriceIn = None, price_out: PriceOut = None, dry_run: DryRun = False,
+    price_in: PriceIn = None, price_out: PriceOut = None, calibrate: Calibrate = None,
+    attribute: Attribute = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """Score the labels of a run on held-out cells; asks only what is new."""
     _again(dict(locals()), "score")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from tests.run.biologist import biologist, is_judging, prompt_of
+from tests.run.biologist import MARK, biologist, is_judging, prompt_of
 from tests.run.conftest import command, tables
 from tests.run.small_cells import BROUGHT
 from tests.scripted_server import ScriptedServer, say_json
@@ -226,3 +227,30 @@ def test_going_back_to_a_judge_makes_it_the_first_again(cells, tmp_path):
     kept = scores[scores.judge != "constant"].reset_index(drop=True)
     (tmp_path / "before.csv").write_bytes(before)
     pd.testing.assert_frame_equal(kept, pd.read_csv(tmp_path / "before.csv"))
+
+
+def attribute(x, latent):
+    """What --attribute may name: the genes of program ``latent`` alone, on every cell."""
+    made = np.zeros((len(x), 300))
+    made[:, 10 * latent : 10 * latent + 10] = 1.0
+    return made
+
+
+def test_marks_and_calibration_can_be_asked_for_later(cells, server, tmp_path):
+    directory = tmp_path / "run"
+    options = (*NAMED, "--base-url", server.url, "--controls", "none", "--out", directory)
+    assert command("run", "--data", cells, *BROUGHT, *options).code == 0
+    assert not (pd.read_csv(directory / "scores.csv").metric == "brier").any()
+    asked = len(server.requests)
+    named = ("--scorers", "fuzzing", "--attribute", f"{__name__}:attribute", "--calibrate")
+    ended = command("score", directory, *named)
+    assert ended.code == 0, ended.err
+    assert len(server.requests) > asked
+    marks = [MARK.findall(prompt_of(r.body)) for r in server.requests if about_marks(r.body)]
+    assert all(any(name.startswith("PROG") for name in marked) for marked in marks) and marks
+    brier = auroc(directory, "detection", "all", metric="brier").value
+    assert brier.notna().sum() == 6 and (brier.dropna() < 0.15).all()
+    found = auroc(directory, "fuzzing", "all").value.dropna()
+    assert len(found) and (found > 0.9).all()  # few: where a program's genes lead every card, none are alike
+    ended = command("score", directory, "--attribute", "nowhere_at_all:x")
+    assert ended.code == 2 and "nowhere_at_all" in ended.lines[-1] and "Traceback" not in ended.err
