@@ -133,8 +133,8 @@ def label(
 
 @app.command()
 def score(
-    directory: Directory, scorers: Scorers = None, controls: Controls = None, judge: Judge = None,
-    judge_base_url: JudgeUrl = None, allow_unpriced: Unpriced = None,
+    directory: Directory, scorers: Scorers = None, controls: Controls = None, gene_sets: GeneSets = None,
+    judge: Judge = None, judge_base_url: JudgeUrl = None, allow_unpriced: Unpriced = None,
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
     price_in: PriceIn = None, price_out: PriceOut = None, calibrate: Calibrate = None,
     attribute: Attribute = None, dry_run: DryRun = False,
