@@ -87,14 +87,6 @@ Attribute = Annotated[
     str | None,
     typer.Option(help="MODULE:CALLABLE of (x, latent) -> (items, genes): true marks of fuzzing, in place of contrasts"),
 ]
-Calibrate = Annotated[
-    bool | None,
-    typer.Option("--calibrate", help="ask a judging model about develop cells too, for Brier scores"),
-]
-Attribute = Annotated[
-    str | None,
-    typer.Option(help="MODULE:CALLABLE of (x, latent) -> (items, genes): true marks of fuzzing, in place of contrasts"),
-]
 MaxLatents = Annotated[int | None, typer.Option(help="label a seeded sample of so many latents")]
 Concurrency = Annotated[int | None, typer.Option(help="requests in flight at most [default: 16]")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads [default: 2]")]
