@@ -30,6 +30,10 @@ from autointerp.results.tables import safe_cell, write_csv
 from autointerp.run_record import read_record
 
 RANDOM_LATENTS = 10
+TABLES = (
+    "summary", "strength", "genes", "classes", "programs", "isolation", "output_weights", "perturbations",
+)  # fmt: skip
+WRITTEN = (*(f"{name}.csv" for name in TABLES), "index.html")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,8 @@ def report_intervention(source: Path, asked: Asked, progress: Progress = no_prog
     made = bench.intervene(asked.latent, asked.sigma)
     progress("intervene", 1, 1, "")
     directory = source / "interventions" / f"latent-{asked.latent}"
+    for name in WRITTEN:  # of an earlier σ or other options
+        (directory / name).unlink(missing_ok=True)
     if not made.strength.reachable:
         write_csv(strength_table(made), directory / "strength.csv")
         raise UserError(
@@ -135,6 +141,17 @@ def _opened(source: Path, asked: Asked, progress: Progress) -> Prepared:
     reason = prepared.reasons[asked.latent]
     if reason:
         raise UserError(f"Latent {asked.latent} is not explainable ({reason}). Pass another --latent.")
+    obs = prepared.corpus.obs
+    if asked.classes is not None and asked.classes not in obs.columns:
+        raise unknown_name(
+            "obs has no column", asked.classes, obs.columns, "Pass one of them with --classes."
+        )
+    if asked.perturbation is not None:
+        perturbed_column(obs, asked.perturbation, asked.control or config.control)
+    if asked.decoder is not None:
+        load_decoder(asked.decoder)
+    if asked.readout == "classes" and asked.classes is None and config.category is None:
+        raise UserError("--readout classes: which column has the classes? Pass --classes COLUMN.")
     return prepared
 
 
@@ -146,7 +163,7 @@ def workbench(
     Raises
     ------
     UserError
-        Where a decoder, a column or a collection cannot be used, or σ is to be read from classes and there are none.
+        Where a decoder gives other shapes, or a column or collection cannot be used.
     """
     corpus, split, seed = prepared.corpus, prepared.split, prepared.config.seed
     explain, develop, test = (split.rows(name) for name in ("explain", "develop", "test"))
@@ -161,10 +178,6 @@ def workbench(
     progress("readouts", 1, 3, "classes")
     column = asked.classes or prepared.config.category
     if column is not None:
-        if column not in corpus.obs.columns:
-            raise unknown_name(
-                "obs has no column", column, corpus.obs.columns, "Pass one of them with --classes."
-            )
         values = corpus.obs[column]
         labels = values.astype(str).to_numpy(dtype=object)
         labels[values.isna().to_numpy()] = None
@@ -175,8 +188,6 @@ def workbench(
     if prepared.config.gene_sets:
         sets = gene_sets(prepared.config.gene_sets, corpus.feature_names)
         found["programs"] = programs(corpus, genes, sets, develop, seed)
-    if asked.readout not in found:
-        raise UserError("--readout classes: which column has the classes? Pass --classes COLUMN.")
     main = found.pop(asked.readout)
     bench = Workbench(
         prepared.fitted[0], main, list(found.values()),
@@ -232,8 +243,6 @@ def _against_real(
     """Agreement with measured perturbations on test items, of this latent and of others that fire as often."""
     corpus, config = prepared.corpus, prepared.config
     assert asked.perturbation is not None and made.changes is not None
-    if "genes" not in made.changes:
-        raise UserError("--perturbation needs a readout of genes.")
     perturbation, is_control = perturbed_column(
         corpus.obs, asked.perturbation, asked.control or config.control
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ class CellCorpus:
         self._embedding_key, self._pca_components = embedding, pca_components
         self._embeddings = None if embedding == "pca" else self._read_embedding(parts, embedding)
         self._statistics: GeneStatistics | None = None
+        self._shown: GeneStatistics | None = None  # less what is withheld
         self._covariates: dict[str, np.ndarray] | None = None
         self._markable: dict[int, tuple[Part, ...]] = {}
 
@@ -110,6 +112,20 @@ class CellCorpus:
                 f"Embedding: {self._embeddings.shape[1]} principal components fitted on explain cells."
             )
 
+    def withhold(self, features: np.ndarray) -> None:
+        """Keep features (g,) bool from all that a label writer sees: they are in no contrast, enrichment, panel of the
+        strongest features or card. ``statistics``, the embedding, ``features`` and readouts keep them."""
+        whole = self.statistics
+        self._shown = replace(
+            whole, eligible=whole.eligible & ~features, informative=whole.informative & ~features
+        )
+        self._markable.clear()
+
+    @property
+    def shown_statistics(self) -> GeneStatistics:
+        """``statistics`` in which no withheld feature is eligible or informative."""
+        return self._shown or self.statistics
+
     @property
     def statistics(self) -> GeneStatistics:
         if self._statistics is None:
@@ -126,7 +142,7 @@ class CellCorpus:
 
     @property
     def eligible(self) -> np.ndarray:
-        return self.statistics.eligible
+        return self.shown_statistics.eligible
 
     def features(self, rows: np.ndarray) -> sparse.csr_matrix:
         return self.expression.log_normalized(rows)
@@ -165,12 +181,12 @@ class CellCorpus:
 
     def render(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
         covariates = self.covariates()
-        return cell_cards(self.expression, self.statistics, self.feature_names, covariates, rows, marks)
+        return cell_cards(self.expression, self.shown_statistics, self.feature_names, covariates, rows, marks)
 
     def markable(self, rows: np.ndarray) -> list[tuple[Part, ...]]:
         """The genes on each cell's card; kept, since many latents ask for the same cells."""
         new = np.array([row for row in rows.tolist() if row not in self._markable], dtype=np.int64)
-        made = card_parts(self.expression, self.statistics, self.feature_names, new)
+        made = card_parts(self.expression, self.shown_statistics, self.feature_names, new)
         self._markable |= dict(zip(new.tolist(), made, strict=True))
         return [self._markable[row] for row in rows.tolist()]
 

@@ -55,10 +55,9 @@ class OnData:
         """(b,) bool."""
         return self.distance(x) <= self.limit
 
-    def leaving(self, x: np.ndarray, edited: np.ndarray) -> float:
-        """Share of the items that are on the data as x (b, d), and no longer as edited (b, d)."""
-        before = self.holds(x)
-        return float((~self.holds(edited[before])).mean()) if before.any() else 1.0
+    def leaving(self, held: np.ndarray, edited: np.ndarray) -> float:
+        """Of the items that were on the data, ``held`` (b,) bool, the share that no longer is as edited (b, d)."""
+        return float((~self.holds(edited[held])).mean()) if held.any() else 1.0
 
 
 class Point(NamedTuple):

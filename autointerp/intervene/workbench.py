@@ -116,6 +116,14 @@ class Workbench:
     def _test_before(self) -> dict[str, np.ndarray]:
         return {readout.name: readout.read(self.test.x) for readout in (self.main, *self.others)}
 
+    @cached_property
+    def _held(self) -> dict[str, np.ndarray]:
+        """Which develop and test items are on the data as they are."""
+        return {
+            name: self.on_data.holds(items.x)
+            for name, items in (("develop", self.develop), ("test", self.test))
+        }
+
     def edited(self, items: Items, latent: int, s: float) -> np.ndarray:
         """x' (b, d) of the items under strength s."""
         return self.dictionary.edit(items.x, latent, s)
@@ -125,7 +133,7 @@ class Workbench:
 
         def at(s: float) -> Point:
             after = self.edited(self.develop, latent, s)
-            return self._point(s, self.develop.x, after, self._develop_before, self.main.read(after))
+            return self._point(s, self._held["develop"], after, self._develop_before, self.main.read(after))
 
         return find_strength(sigma, at, strength_grid(float(self.units[latent])))
 
@@ -139,7 +147,7 @@ class Workbench:
         if not strength.reachable:
             return Intervention(latent, strength)
         doses = np.array(DOSES) * strength.s
-        x, groups = self.test.x, self.test.groups
+        held, groups = self._held["test"], self.test.groups
         turned = [self.edited(self.test, latent, s) for s in doses.tolist()]
         back = self.edited(self.test, latent, -strength.s)
         changes: dict[str, Changes] = {}
@@ -152,10 +160,10 @@ class Workbench:
                 after = readout.read(moved)  # the last is that of the full strength
                 response.append((after - before).mean(0))
                 if readout is self.main:
-                    points.append(self._point(s, x, moved, before, after))
+                    points.append(self._point(s, held, moved, before, after))
             below = readout.read(back)
             if readout is self.main:
-                down = self._point(-strength.s, x, back, before, below)
+                down = self._point(-strength.s, held, back, before, below)
             mean = mean_change(after - before, groups)
             changes[readout.name] = Changes(
                 readout, before.mean(0), mean, standardized(mean.value, readout.sd),
@@ -172,19 +180,21 @@ class Workbench:
         fired = z > 0
         if not fired.any():
             return None, 0
-        x = self.test.x[fired]
-        after = self.dictionary.edit(x, latent, -z[fired])
+        after = self.dictionary.edit(self.test.x[fired], latent, -z[fired])
         before = self._test_before[self.main.name][fired]
-        return self._point(-float(z[fired].mean()), x, after, before, self.main.read(after)), int(fired.sum())
+        held = self._held["test"][fired]
+        return self._point(-float(z[fired].mean()), held, after, before, self.main.read(after)), int(
+            fired.sum()
+        )
 
     def _point(
-        self, s: float, x: np.ndarray, edited: np.ndarray, before: np.ndarray, after: np.ndarray
+        self, s: float, held: np.ndarray, edited: np.ndarray, before: np.ndarray, after: np.ndarray
     ) -> Point:
         proportions = self.main.proportions
         assert proportions is not None
         sigma = float(divergence(proportions(before), proportions(after)).mean())
         shift = float(np.abs(standardized(after - before, self.main.sd)).mean())
-        return Point(s, sigma, shift, self.on_data.leaving(x, edited))
+        return Point(s, sigma, shift, self.on_data.leaving(held, edited))
 
 
 def activation(dictionary: Dictionary, x: np.ndarray, latent: int) -> np.ndarray:

@@ -95,8 +95,8 @@ def test_what_is_on_the_data():
     assert on_data.holds(x[develop]).mean() == pytest.approx(148 / 150)
     assert not on_data.holds(np.full((1, 3), 9.0)).any()
     far = x[develop] + np.array([0, 0, 50])
-    assert on_data.leaving(x[develop], x[develop]) == 0.0 and on_data.leaving(x[develop], far) == 1.0
-    assert on_data.leaving(far, x[develop]) == 1.0  # none was on the data before
+    held = on_data.holds(x[develop])
+    assert on_data.leaving(held, x[develop]) == 0.0 and on_data.leaving(held, far) == 1.0
+    assert on_data.leaving(on_data.holds(far), x[develop]) == 1.0  # none was on the data before
     half = np.where(np.arange(150)[:, None] % 2, far, x[develop])
-    left = np.arange(150)[on_data.holds(x[develop])] % 2
-    assert on_data.leaving(x[develop], half) == pytest.approx(left.mean())
+    assert on_data.leaving(held, half) == pytest.approx((np.arange(150)[held] % 2).mean())
