@@ -70,7 +70,8 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="ask nothing: count and price what would be asked now")
 ]
 Scorers = Annotated[
-    str | None, typer.Option(help="comma-separated: detection,detection:masked,fuzzing,signature")
+    str | None,
+    typer.Option(help="comma-separated: detection,detection:masked,fuzzing,simulation,intruder,signature"),
 ]
 Controls = Annotated[
     str | None,
@@ -85,7 +86,9 @@ Calibrate = Annotated[
 ]
 Attribute = Annotated[
     str | None,
-    typer.Option(help="MODULE:CALLABLE of (x, latent) -> (items, genes): true marks of fuzzing, in place of contrasts"),
+    typer.Option(
+        help="MODULE:CALLABLE of (x, latent) -> (items, genes): true marks of fuzzing, in place of contrasts"
+    ),
 ]
 MaxLatents = Annotated[int | None, typer.Option(help="label a seeded sample of so many latents")]
 Concurrency = Annotated[int | None, typer.Option(help="requests in flight at most [default: 16]")]

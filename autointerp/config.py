@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from autointerp.errors import UserError, unknown_name
 
-SCORERS = ("detection", "detection:masked", "fuzzing", "signature")
+SCORERS = ("detection", "detection:masked", "fuzzing", "simulation", "intruder", "signature")
 DEFAULT_SCORERS = ("detection", "signature")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
@@ -134,7 +134,8 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0, description="seed of everything that is drawn")
     out: Path | None = Field(None, description="run directory; by default runs/<data>-<hash>")
     ledger: Path | None = Field(
-        None, description="file of answers, from the run directory; written by --controls that are dictionaries"
+        None,
+        description="file of answers, from the run directory; written by --controls that are dictionaries",
     )
 
     @field_validator("latents", "k", mode="before")

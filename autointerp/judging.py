@@ -18,7 +18,8 @@ from autointerp.judge.registry import rule_judge
 from autointerp.labeling import Drain, Labels
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
-from autointerp.schema import WAITING, Answer, Failure, Label, Question, Score, SplitName, Trials
+from autointerp.questions import Asked
+from autointerp.schema import WAITING, Answer, Failure, Label, Score, SplitName, Trials
 from autointerp.score.base import Items, Material, Reader, Scorer
 from autointerp.score.registry import SCORERS
 from autointerp.score.shuffled import sampled_latents
@@ -69,7 +70,7 @@ async def judge_all(
             tests.append(test)
         elif test.control == OWN:
             unasked.append(_unasked(test, found, prepared))
-    asked: list[tuple[int, Question]] = []
+    asked: list[tuple[int, Asked]] = []
     for number, test in enumerate(tests):
         shown = test.scorer.as_shown(test.label, measured)
         reads = test.scorer.panel and test.judge.batch_size is not None
@@ -87,7 +88,7 @@ async def judge_all(
 
     def broke(job: int, failure: Failure) -> None:
         number, question = asked[job]
-        answers[job] = Answer.failed(len(question.rows), f"{failure.kind}: {failure.message}")
+        answers[job] = Answer.failed(question.n_answers, f"{failure.kind}: {failure.message}")
         if failure.kind == WAITING:
             waiting.add(number)
 
@@ -215,7 +216,7 @@ def _unasked(test: Test, failure: Failure, prepared: Prepared) -> Score:
     split = prepared.split
     named = (test.latent, test.explainer, test.label.label_id, test.scorer.name, test.judge.name)
     return Score(
-        *named, "auroc", test.scorer.headline, None, reason=failure.message, split_mode=split.mode,
+        *named, test.scorer.metric, test.scorer.headline, None, reason=failure.message, split_mode=split.mode,
         split_hash=split.hash,
     )  # fmt: skip
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -235,12 +236,24 @@ class Question:
     panel: tuple[str, ...] = ()
     marks: tuple[tuple[str, ...], ...] = ()
 
+    @property
+    def n_answers(self) -> int:
+        """One an item."""
+        return len(self.rows)
+
+    def at(self, places: Sequence[int]) -> Question:
+        """The question about some of the items."""
+        marks = tuple(self.marks[i] for i in places) if self.marks else ()
+        return replace(self, rows=self.rows[list(places)], marks=marks)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A judge's answer to a Question: one value or one failure per item, never both, never neither."""
+    """A judge's answer to a question: one value or one failure per item, never both, never neither."""
 
-    values: tuple[float | None, ...]  # (q,) P(active), or that the marks are true, 0–100
+    values: tuple[
+        float | None, ...
+    ]  # (q,) P(active), or that the marks are true, 0–100; others: ``questions``
     failures: tuple[str | None, ...]  # (q,)
     prompt: str = ""  # key of the request: answers of one prompt are a cluster
     parse_status: str = ""  # ok, repaired, reasked, failed; '' where no model was asked

@@ -93,7 +93,7 @@ def _unscored(
     made = []
     for scorer in asked or ([] if plan.settled else [detection.SCORER]):
         for (name, latent), (reason, label_id) in reasons.items():
-            named = (latent, name, label_id, scorer.name, plan.judge, "auroc", scorer.headline, None)
+            named = (latent, name, label_id, scorer.name, plan.judge, scorer.metric, scorer.headline, None)
             made.append(Score(*named, reason=reason, split_mode=split.mode, split_hash=split.hash))
     return made
 

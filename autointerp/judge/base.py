@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from autointerp.schema import Answer, Question
+from autointerp.questions import Asked
+from autointerp.schema import Answer
 
 
 class Judge(Protocol):
-    """Answers P(active) 0–100 for every item of a question, or says why it could not.
+    """Answers every part of a question, in the units of ``autointerp.questions``, or says why it could not.
 
     batch_size : how many items a question should hold; None for a rule that reads items one by one
     """
@@ -19,4 +20,4 @@ class Judge(Protocol):
     @property
     def batch_size(self) -> int | None: ...
 
-    async def answer(self, question: Question) -> Answer: ...
+    async def answer(self, question: Asked) -> Answer: ...

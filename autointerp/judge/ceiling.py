@@ -13,6 +13,7 @@ from scipy.special import expit
 from autointerp.corpus.base import Corpus
 from autointerp.evidence.activations import Activations
 from autointerp.judge.signature import fit_logistic
+from autointerp.questions import Asked
 from autointerp.schema import Answer, Examples, Question
 from autointerp.score.auroc import auroc
 
@@ -71,7 +72,9 @@ class CeilingJudge:
             if achieved > self.develop_auroc:
                 self._weights, self.penalty, self.develop_auroc = weights, penalty, achieved
 
-    async def answer(self, question: Question) -> Answer:
+    async def answer(self, question: Asked) -> Answer:
+        if not isinstance(question, Question):
+            return Answer.failed(question.n_answers, "a probe answers about items alone")
         examples = self._develop[question.latent]
         truth = examples.truth
         scores = self._scores(question.latent, question.rows, self._weights)

@@ -1,13 +1,21 @@
-"""How is a question of each scorer put to a language model? A template, and the form of the reply.
+"""How is a question of each kind put to a language model? A template, the form of the reply, and how it is read.
 
-The template gets what to call things, the label's title and description, and the items with their panels.
+Every reader turns a reply about ``n`` answers into a value or a failure for each: what is missing, said in two ways or
+out of range fails. A reply that counts from 0 fails as a whole: its answers would go to the wrong items.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 from pydantic import BaseModel
+
+from autointerp.questions import DOWN, UNCHANGED, UP, Asked, Directions, Match, OddOneOut
+
+Read = tuple[list[float | None], list[str | None]]
 
 
 class ItemReply(BaseModel):
@@ -29,41 +37,124 @@ class FuzzingReply(BaseModel):
     answers: list[ItemReply]
 
 
-@dataclass(frozen=True)
-class Form:
-    """A template under ``prompts/`` and the reply that it asks for."""
+class ItemStrength(BaseModel):
+    """One item's predicted strength."""
 
-    template: str
-    reply: type[DetectionReply] | type[FuzzingReply]
-
-
-FORMS = {
-    "detection": Form("judge/detection.j2", DetectionReply),
-    "fuzzing": Form("judge/fuzzing.j2", FuzzingReply),
-}
+    item: int
+    strength: float
 
 
-def read(reply: DetectionReply | FuzzingReply, n: int) -> tuple[list[float | None], list[str | None]]:
-    """A value or a failure for each of ``n`` items: fails what is missing, answered in two ways or out of 0–100.
+class SimulationReply(BaseModel):
+    """The reply that ``judge/simulation.j2`` asks for."""
 
-    A reply that counts from 0 fails as a whole: its answers would go to the wrong items.
-    """
+    answers: list[ItemStrength]
+
+
+class ChoiceReply(BaseModel):
+    """The reply that ``judge/intruder.j2`` and ``judge/match.j2`` ask for: a number, from 1."""
+
+    choice: int
+
+
+class FeatureDirection(BaseModel):
+    """Where one feature goes."""
+
+    feature: int
+    direction: Literal["up", "down", "unchanged"]
+
+
+class DirectionsReply(BaseModel):
+    """The reply that ``judge/directions.j2`` asks for."""
+
+    answers: list[FeatureDirection]
+
+
+def read(reply: DetectionReply | FuzzingReply, n: int) -> Read:
+    """Probabilities, 0–100."""
+    return _numbered(
+        ((a.item, a.probability) for a in reply.answers), n, "item", _outside("probability", 100)
+    )
+
+
+def read_strengths(reply: SimulationReply, n: int) -> Read:
+    """Strengths, 0–10."""
+    return _numbered(((a.item, a.strength) for a in reply.answers), n, "item", _outside("strength", 10))
+
+
+def read_choice(reply: ChoiceReply, n: int, options: int) -> Read:
+    """The place of the chosen one, from 0."""
+    if 1 <= reply.choice <= options:
+        return [float(reply.choice - 1)], [None]
+    return [None], [f"choice {reply.choice} outside 1–{options}"]
+
+
+def read_directions(reply: DirectionsReply, n: int) -> Read:
+    """+1, −1 or 0 for each feature."""
+    signs = {"up": UP, "down": DOWN, "unchanged": UNCHANGED}
+    return _numbered(((a.feature, signs[a.direction]) for a in reply.answers), n, "feature", lambda _: None)
+
+
+def _numbered(
+    pairs: Iterable[tuple[int, float]], n: int, what: str, wrong: Callable[[float], str | None]
+) -> Read:
     said: dict[int, list[float]] = {}
-    for answer in reply.answers:
-        said.setdefault(answer.item, []).append(answer.probability)
+    for number, value in pairs:
+        said.setdefault(number, []).append(value)
     values: list[float | None] = []
     failures: list[str | None] = []
     for number in range(1, n + 1):
         told = said.get(number, [])
-        problem = None
         if 0 in said:
-            problem = "items counted from 0"
+            problem: str | None = f"{what}s counted from 0"
         elif not told:
-            problem = "no answer for this item"
+            problem = f"no answer for this {what}"
         elif len(set(told)) > 1:
-            problem = "contradictory answers for this item"
-        elif not 0 <= told[0] <= 100:
-            problem = f"probability {told[0]:g} outside 0–100"
+            problem = f"contradictory answers for this {what}"
+        else:
+            problem = wrong(told[0])
         values.append(told[0] if problem is None else None)
         failures.append(problem)
     return values, failures
+
+
+def _outside(name: str, most: int) -> Callable[[float], str | None]:
+    return lambda value: None if 0 <= value <= most else f"{name} {value:g} outside 0–{most}"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A template under ``prompts/``, the reply that it asks for, and how that is read."""
+
+    template: str
+    reply: type[BaseModel]
+    read: Callable[..., Read]
+
+
+FORMS = {
+    "detection": Form("judge/detection.j2", DetectionReply, read),
+    "fuzzing": Form("judge/fuzzing.j2", FuzzingReply, read),
+    "simulation": Form("judge/simulation.j2", SimulationReply, read_strengths),
+    "intruder": Form("judge/intruder.j2", ChoiceReply, read_choice),
+    "match": Form("judge/match.j2", ChoiceReply, read_choice),
+    "directions": Form("judge/directions.j2", DirectionsReply, read_directions),
+}
+
+
+def kind_of(question: Asked) -> str:
+    """The form that a question takes: by its type, and about items by its scorer, of which ``detection:masked`` asks as
+    ``detection`` does."""
+    if isinstance(question, OddOneOut):
+        return "intruder"
+    if isinstance(question, Match):
+        return "match"
+    if isinstance(question, Directions):
+        return "directions"
+    return question.scorer.partition(":")[0]
+
+
+def reader(question: Asked) -> Callable[[Any, int], Read]:
+    """Reads a reply to a question, or to what is left of it."""
+    form = FORMS[kind_of(question)]
+    if isinstance(question, OddOneOut | Match):
+        return partial(form.read, options=question.options)
+    return form.read

@@ -28,5 +28,5 @@ def rule_judge(
     if name in judges:
         return judges[name]
     if name == "signature":
-        return SignatureJudge(corpus, develop, labels)
+        return SignatureJudge(corpus, develop, labels, seed)
     raise ValueError(f"{name!r} is no rule; those are {', '.join(RULE_JUDGES)}")

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.special import expit
 
 from autointerp.corpus.base import Corpus
+from autointerp.judge.choices import choose, directions
+from autointerp.questions import Asked, Directions, most
 from autointerp.schema import Answer, Examples, KeyFeature, Label, Question
 
 LEAST_SLOPE = (
@@ -56,8 +58,10 @@ class SignatureReader:
     def __init__(self, corpus: Corpus):
         self._signatures = Signatures(corpus)
 
-    async def answer(self, question: Question) -> Answer:
+    async def answer(self, question: Asked) -> Answer:
         """Scores, or the same failure for every item where no key feature is measured."""
+        if not isinstance(question, Question):
+            return Answer.failed(question.n_answers, "bare scores are about items alone")
         scores = self._signatures.scores(question.label.key_features, question.rows)
         if scores is None:
             return Answer.failed(len(question.rows), "no key feature of the label is measured")
@@ -66,7 +70,8 @@ class SignatureReader:
 
 class SignatureJudge:
     """P = 100·logistic(a + b·score), a and b ≥ 0.05 fitted per latent on develop items with balanced class weights;
-    of marks, their share among the label's key features.
+    a strength, 0–10, is 10·logistic of the same; of marks, their share among the label's key features; choices and
+    directions: ``choices``.
 
     Under 10 develop positives the fit is pooled over the latents that have more.
 
@@ -74,13 +79,17 @@ class SignatureJudge:
     ----------
     develop : Examples of each latent's develop split (never test)
     labels : the labels whose own fits make up the pooled one
+    seed : draws among options that are equally good
     """
 
     name = "signature"
     batch_size = None
 
-    def __init__(self, corpus: Corpus, develop: Mapping[int, Examples], labels: Sequence[Label]):
+    def __init__(
+        self, corpus: Corpus, develop: Mapping[int, Examples], labels: Sequence[Label], seed: int = 0
+    ):
         self._signatures = Signatures(corpus)
+        self._corpus, self._seed = corpus, seed
         self._develop, self._labels = develop, labels
 
     @cached_property
@@ -96,7 +105,11 @@ class SignatureJudge:
         a, b = np.median(np.array(pooled), axis=0) if pooled else (0.0, 1.0)
         return float(a), float(b)
 
-    async def answer(self, question: Question) -> Answer:
+    async def answer(self, question: Asked) -> Answer:
+        if isinstance(question, Directions):
+            return directions(question)
+        if not isinstance(question, Question):
+            return choose(question, self._corpus, self._seed)
         scores = self._signatures.scores(question.label.key_features, question.rows)
         if scores is None:
             return Answer.failed(
@@ -108,7 +121,7 @@ class SignatureJudge:
         examples = self._develop[question.latent]
         fit = self._fit(question.label, examples) if _enough(examples) else None
         a, b = fit if fit is not None else self._pooled
-        values = 100 * expit(a + b * scores)
+        values = most(question) * expit(a + b * scores)
         return Answer(tuple(float(v) for v in values), (None,) * len(values))
 
     def _fit(self, label: Label, examples: Examples) -> tuple[float, float] | None:

@@ -22,7 +22,7 @@ from autointerp.results.payload import (
     UmapPoints,
 )
 from autointerp.schema import Evidence, FeatureShift, Label
-from autointerp.score.statistics import margin, share_of_ceiling
+from autointerp.score.statistics import CHANCE, margin, share_of_ceiling
 
 FEATURES, POINTS = 20, 5000
 MAX_VALUES, MAX_COLUMNS = 30, 8
@@ -122,10 +122,10 @@ def score_entries(scores: pd.DataFrame) -> dict[tuple[str, int], list[ScoreEntry
 
 
 def _margin(row: Any) -> float | None:
-    """Over max(0.5, shuffled), of metrics whose chance is 0.5."""
-    if row.metric not in ("auroc", "balanced_accuracy") or pd.isna(row.value) or pd.isna(row.shuffled_value):
+    """Over max(chance, shuffled), of metrics that have a chance."""
+    if row.metric not in CHANCE or pd.isna(row.value) or pd.isna(row.shuffled_value):
         return None
-    return margin(float(row.value), float(row.shuffled_value))
+    return margin(float(row.value), float(row.shuffled_value), CHANCE[row.metric])
 
 
 def summary_rows(summary: pd.DataFrame) -> list[SummaryRow]:

@@ -17,7 +17,7 @@ from autointerp.score.families import family_means
 from autointerp.score.intervals import t_quantile
 from autointerp.score.metrics import TOO_FEW
 from autointerp.score.registry import SCORERS
-from autointerp.score.statistics import margin, mean_scored_and_mean_all, share_of_ceiling
+from autointerp.score.statistics import CHANCE, margin, mean_scored_and_mean_all, share_of_ceiling
 
 SCHEMA_VERSION = 1
 LABEL_COLUMNS = (
@@ -144,12 +144,12 @@ def write_json(content: dict[str, Any], path: Path) -> None:
 def summarize(scores: pd.DataFrame, labels: pd.DataFrame, families: np.ndarray | None = None) -> pd.DataFrame:
     """One row per explainer, scorer, judge, metric and negatives: figures over the latents of a run.
 
-    ``n_latents`` are those that were to be labeled, ``n_not_explainable`` those that could not be. ``mean_all`` (AUROC
-    and balanced accuracy only) counts as chance what has no label, no explanation or too many failed answers; where
+    ``n_latents`` are those that were to be labeled, ``n_not_explainable`` those that could not be. ``mean_all`` (where
+    ``statistics.CHANCE`` has one) counts as chance what has no label, no explanation or too many failed answers; where
     latents were sampled, the ones that cannot be explained weigh what they weigh among all. A latent with too few
     negatives of a kind is in neither mean of that kind. ``scored_low`` and ``scored_high`` bound the mean of the scored
     latents, by t over redundancy families (``families``, (m,); without them each latent is its own). ``shuffled`` and
-    ``ceiling`` are medians; ``margin`` = median − max(0.5, shuffled); ``share_of_ceiling`` = median over latents of
+    ``ceiling`` are medians; ``margin`` = median − max(chance, shuffled); ``share_of_ceiling`` = median over latents of
     (value − 0.5)/(ceiling − 0.5), of those whose ceiling's interval lies above 0.5: a share of a margin that may be 0
     means nothing.
     """
@@ -164,7 +164,8 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame, families: np.ndarray |
         set(own[["scorer", "judge", "metric", "negatives"]].itertuples(index=False, name=None))
     ):
         scorer, judge, metric, negatives = key
-        at_chance = metric in ("auroc", "balanced_accuracy")
+        chance = CHANCE.get(metric, np.nan)
+        at_half = chance == 0.5  # a ceiling is a probe's AUROC
         for explainer, asked in asked_of.items():
             judged = own[(own.explainer == explainer) & (own.scorer == scorer) & (own.judge == judge)]
             if judged.empty:  # another judge's labels
@@ -175,7 +176,7 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame, families: np.ndarray |
             too_few = members["reason"].str.contains(TOO_FEW, regex=False).to_numpy(dtype=bool)
             n_chance = asked.n - answered.latent.nunique() + int((np.isnan(values) & ~too_few).sum())
             counted = np.concatenate([values[~np.isnan(values)], np.full(max(0, n_chance), np.nan)])
-            means = mean_scored_and_mean_all(counted) if len(counted) else None
+            means = mean_scored_and_mean_all(counted, chance) if len(counted) else None
             # On a sample, what was not asked about does not count as chance.
             sampled = scorer in SCORERS and SCORERS[scorer].on_sample
             mean_all = means.mean_all if means and not sampled else np.nan
@@ -192,14 +193,14 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame, families: np.ndarray |
                     "n_latents": judged.latent.nunique() if sampled else asked.n,
                     "n_not_explainable": asked.n_not_explainable,
                     "n_scored": int((~np.isnan(values)).sum()),
-                    "mean_all": mean_all + asked.unexplained * (0.5 - mean_all) if at_chance else np.nan,
+                    "mean_all": mean_all + asked.unexplained * (chance - mean_all),
                     "mean_scored": means.mean_scored if means else np.nan,
                     **_bounds(members.latent.to_numpy(), values, families),
                     "median": median,
                     "shuffled": shuffled,
-                    "margin": margin(median, shuffled) if at_chance else np.nan,
+                    "margin": margin(median, shuffled, chance) if not np.isnan(chance) else np.nan,
                     "ceiling": _median(ceiling),
-                    "share_of_ceiling": _median(np.array(shares)) if at_chance else np.nan,
+                    "share_of_ceiling": _median(np.array(shares)) if at_half else np.nan,
                 }
             )
     made = pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))

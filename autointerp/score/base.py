@@ -16,6 +16,7 @@ from autointerp.corpus.base import Corpus
 from autointerp.evidence.activations import Activations
 from autointerp.evidence.contrast import Contrasts
 from autointerp.evidence.splits import Split
+from autointerp.questions import Asked
 from autointerp.schema import Answer, ExampleSet, Failure, Label, Question, Score, SplitName, Trials
 
 
@@ -66,7 +67,7 @@ class Reader(Protocol):
     @property
     def batch_size(self) -> int | None: ...
 
-    async def answer(self, question: Question) -> Answer: ...
+    async def answer(self, question: Asked) -> Answer: ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Scorer:
     questions : (label, latent, items, batch_size, seed, panel) -> questions that carry no truth
     trials : (questions, answers, items, groups, judge, explainer, label_id, control, replicate) -> answers beside truth
     scores : (trials, firing rate on test, split mode, split hash) -> every metric
-    headline : the negatives of its headline AUROC
+    headline : the negatives of its headline number
+    metric : the name of that number
     as_shown : (label, names of measured features) -> the label as the judge gets it
     panel : whether the features that the label names stand beside each item, for judges that read
     on_sample : whether a seeded sample of the latents is asked about, and not all
@@ -88,10 +90,11 @@ class Scorer:
 
     name: str
     items: Callable[[Material, int, SplitName], Items | Failure]
-    questions: Callable[[Label, int, Any, int | None, int, tuple[str, ...]], list[Question]]
+    questions: Callable[[Label, int, Any, int | None, int, tuple[str, ...]], Sequence[Asked]]
     trials: Callable[..., Trials]
     scores: Callable[[Trials, float, str, str], list[Score]]
     headline: str
+    metric: str = "auroc"
     as_shown: Callable[[Label, frozenset[str]], Label] = lambda label, _: label
     panel: bool = False
     on_sample: bool = False

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from autointerp.score import detection, fuzzing, masked, signature
+from autointerp.score import detection, fuzzing, intruder, masked, signature, simulation
 from autointerp.score.base import Scorer
 
-SCORERS: dict[str, Scorer] = {
-    scorer.name: scorer for scorer in (detection.SCORER, masked.SCORER, fuzzing.SCORER, signature.SCORER)
-}
+_FILES = (detection, masked, fuzzing, simulation, intruder, signature)
+SCORERS: dict[str, Scorer] = {file.SCORER.name: file.SCORER for file in _FILES}

@@ -21,6 +21,7 @@ from .intervals import (
 )
 
 __all__ = [
+    "CHANCE",
     "Interval",
     "Means",
     "PairedTest",
@@ -39,6 +40,9 @@ __all__ = [
 
 
 EXACT_PAIRS = 50  # above, the normal approximation is as good
+
+# What a label that says nothing scores, by metric; others have no such value.
+CHANCE = {"auroc": 0.5, "balanced_accuracy": 0.5, "pearson": 0.0, "spearman": 0.0, "above_chance": 0.0}
 
 
 class PairedTest(NamedTuple):
@@ -137,9 +141,9 @@ def mean_scored_and_mean_all(values: np.ndarray, chance: float = 0.5) -> Means:
     )
 
 
-def margin(value: float, shuffled: float) -> float:
-    """value − max(0.5, shuffled): a label of another lineage falls below 0.5, which is no credit (section 6)."""
-    return math.nan if math.isnan(shuffled) else value - max(0.5, shuffled)
+def margin(value: float, shuffled: float, chance: float = 0.5) -> float:
+    """value − max(chance, shuffled): a label of another lineage falls below chance, which is no credit (section 6)."""
+    return math.nan if math.isnan(shuffled) else value - max(chance, shuffled)
 
 
 def share_of_ceiling(value: float, ceiling: float) -> float:

@@ -10,11 +10,15 @@ from zlib import crc32
 import numpy as np
 from scipy.special import expit, logit
 
+from autointerp.judge.choices import mean_change
+from autointerp.questions import DOWN, SIMULATION, UNCHANGED, UP, Asked, Chosen, Directions, Match, best_place
 from autointerp.schema import Answer, Label, Question
 from eval.planted.counts import PlantedCells
 from eval.planted.labels import Meaning
 
 SURE = float(logit(0.95))
+UNKNOWN = "the label is not one of those that were planted"
+EDGE = 0.05  # the logit of a strength of 0 is that of 5 %
 
 
 class OracleJudge:
@@ -22,6 +26,12 @@ class OracleJudge:
 
     Items (detection): it holds where its formula over the factors is true of the cell. Marks (fuzzing): as far as it
     holds of the cell, and by the share of the marks that are genes of its factors, ±2.94 at all and none of them.
+    Strengths (simulation): 10·expit(logit(s) + bias + noise·ε), s in 0.05–0.95, the activity of the label's factors in
+    units of each one's greatest: the least of those that must all be active, the most of those of which one must.
+    Labels for a change: the one whose factors' genes moved most, each counted in the direction of its factor.
+    Directions: those of its factors' genes; other genes stay. The odd one out of cells: the one that lacks most of what
+    the others share, over all factors. Noise of choices is ε in units of their scores' spread / 2.94; directions have
+    none.
 
     Parameters
     ----------
@@ -35,18 +45,31 @@ class OracleJudge:
     def __init__(self, cells: PlantedCells, noise: float = 0.0, bias: float = 0.0, seed: int = 0):
         self._cells, self._noise, self._bias, self._seed = cells, noise, bias, seed
         self._factors = {factor.name: factor for factor in cells.factors}
+        greatest = cells.activity.max(0)
+        self._scaled = cells.activity / np.where(greatest > 0, greatest, 1)  # (n, f)
         self._meanings = {
             (given.title, given.description): given.meaning
             for factor in cells.factors
             for given in factor.labels
         }
 
-    async def answer(self, question: Question) -> Answer:
+    async def answer(self, question: Asked) -> Answer:
         """An answer for every item, or a failure for a label that is not of the grammar."""
-        label, n = question.label, len(question.rows)
-        meaning = self._meanings.get((label.title, label.description))
+        if isinstance(question, Match):
+            return self._matched(question)
+        if not isinstance(question, Question | Directions):
+            return self._chosen(self._lacking(question.rows), question)
+        label, n = question.label, question.n_answers
+        meaning = self._meaning(label)
         if meaning is None:
-            return Answer.failed(n, "the label is not one of those that were planted")
+            return Answer.failed(n, UNKNOWN)
+        if isinstance(question, Directions):
+            signs = self._signs(meaning)
+            return Answer(tuple(signs.get(name, UNCHANGED) for name in question.features), (None,) * n)
+        if question.scorer == SIMULATION:
+            said = logit(np.clip(self._strength(meaning, question.rows), EDGE, 1 - EDGE)) + self._bias
+            said += self._noise * self._rng(question, label).normal(size=n)
+            return Answer(tuple((10 * expit(said)).tolist()), (None,) * n)
         names = tuple(self._factors)
         fits = meaning.truth(self._cells.activity[question.rows], names).astype(float)  # (q,)
         if question.marks:
@@ -58,6 +81,43 @@ class OracleJudge:
     def genes(self, meaning: Meaning) -> frozenset[str]:
         """Those that rise with the factors that a meaning names."""
         return frozenset(g for name in (*meaning.all_of, *meaning.any_of) for g in self._factors[name].up)
+
+    def _meaning(self, label: Label) -> Meaning | None:
+        return self._meanings.get((label.title, label.description))
+
+    def _signs(self, meaning: Meaning) -> dict[str, float]:
+        """+1 for genes that rise with the factors of a meaning, −1 for those that fall."""
+        factors = [self._factors[name] for name in (*meaning.all_of, *meaning.any_of)]
+        falling = {gene: DOWN for factor in factors for gene in factor.down}
+        return falling | {gene: UP for factor in factors for gene in factor.up}
+
+    def _strength(self, meaning: Meaning, rows: np.ndarray) -> np.ndarray:
+        """(len(rows),) 0–1: how strongly the formula holds."""
+        names = list(self._factors)
+        scaled = self._scaled[rows]  # (q, f)
+        parts = [scaled[:, names.index(name)] for name in meaning.all_of]
+        if meaning.any_of:
+            parts.append(scaled[:, [names.index(name) for name in meaning.any_of]].max(1))
+        return np.min(parts, axis=0)
+
+    def _lacking(self, rows: np.ndarray) -> np.ndarray:
+        """(o,) for each item, over the factors that it lacks and all others have, the least strength among those."""
+        scaled = self._scaled[rows]  # (o, f)
+        others = [np.delete(scaled, i, axis=0).min(0) for i in range(len(rows))]
+        return np.array([(least * (own == 0)).sum() for own, least in zip(scaled, others, strict=True)])
+
+    def _matched(self, question: Match) -> Answer:
+        meanings = [self._meaning(label) for label in question.labels]
+        signs = [self._signs(meaning) for meaning in meanings if meaning is not None]
+        if len(signs) < len(meanings):
+            return Answer.failed(1, UNKNOWN)
+        return self._chosen(np.array([mean_change(each, question.changes) for each in signs]), question)
+
+    def _chosen(self, scores: np.ndarray, question: Chosen) -> Answer:
+        place = [self._seed, question.latent, crc32(question.scorer.encode()), *question.place]
+        spread = scores.std() * self._noise / SURE
+        noisy = scores + spread * np.random.default_rng(place).normal(size=len(scores))
+        return Answer((best_place(noisy, question, self._seed),), (None,))
 
     def _rng(self, question: Question, label: Label) -> np.random.Generator:
         place = [self._seed, question.latent, crc32(question.scorer.encode()), int(label.label_id, 16)]

@@ -45,7 +45,7 @@ function scoresSection(card, entry) {
     h("tr", { class: "group" }, h("th", { colspan: 8, scope: "rowgroup" }, name)),
     scores.map((score) => {
       const drawn = { ...score, low: score.ci_low, high: score.ci_high };
-      const onScale = score.metric !== "spearman" && known(score.value) && score.value >= 0 && score.value <= 1;
+      const onScale = !["spearman", "pearson", "above_chance"].includes(score.metric) && known(score.value) && score.value >= 0 && score.value <= 1;
       if (score.ci_method) methods.add(score.ci_method);
       const name = score.negatives.replaceAll("_", "-");
       const range = known(score.ci_low) && known(score.ci_high) ? `${fixed(score.ci_low)}–${fixed(score.ci_high)}` : "";
@@ -54,7 +54,7 @@ function scoresSection(card, entry) {
           ? [h("td", { class: "num strong" }, fixed(score.value)), h("td", { class: "num muted range", title: score.ci_method || null }, range),
             h("td", { class: "mark" }, onScale ? intervalMark(drawn, scale, width) : null),
             h("td", { class: "num shuffled-ink" }, fixed(score.shuffled)), h("td", { class: "num ceiling-ink" }, fixed(score.ceiling)),
-            h("td", { class: "num", title: "value minus max(0.5, shuffled)" }, signed(score.margin)),
+            h("td", { class: "num", title: "value minus max(chance, shuffled)" }, signed(score.margin)),
             h("td", { class: "num", title: "share of the ceiling's margin" }, fixed(score.share))]
           : h("td", { colspan: 7, class: "muted reason" }, score.reason || "no value"),
         h("td", { class: "num muted tally", title: `${count(score.n_pos)} active of ${count(score.n)} items; ${count(score.n_failed)} failed answers` },
