@@ -128,6 +128,10 @@ class RunConfig(BaseModel):
         (), description="judges of earlier score commands, whose rows are kept; written by these"
     )
     controls: tuple[str, ...] = Field(COMMON_CONTROLS, description=f"of {', '.join(CONTROLS)}; or none")
+    held_out_features: bool = Field(
+        False,
+        description="keep a seeded fifth of the features from label writers, to ask what interventions do to them",
+    )
     max_latents: int | None = Field(None, ge=1, description="label a seeded sample of so many latents")
     concurrency: int = Field(16, ge=1, description="requests in flight at most")
     threads: int = Field(2, ge=1, description="CPU threads; part of what fixes the bytes of a result")

@@ -28,6 +28,7 @@ from autointerp.evidence.contrast import Contrasts, contrast_all
 from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_not_explainable
 from autointerp.evidence.matched import matched_sides
 from autointerp.evidence.splits import Split, split_items
+from autointerp.intervene.held_out import held_out_features
 from autointerp.schema import Evidence, ExampleSet
 from autointerp.timing import Timings
 
@@ -127,6 +128,8 @@ class Prepared:
                 "fit features", 0, 1, "gene statistics" + (" and PCA" if corpus._embeddings is None else "")
             )
             corpus.fit_on(split.rows("explain"))
+            if self.config.held_out_features:
+                corpus.withhold(held_out_features(corpus.feature_names, self.config.seed))
             self.progress("fit features", 1, 1, "")
         return split
 
