@@ -208,14 +208,22 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame, families: np.ndarray |
 
 
 def _bounds(latents: np.ndarray, values: np.ndarray, families: np.ndarray | None) -> dict[str, float]:
-    """95 % of the mean, by t over the means of families; NaN with fewer than two of them."""
-    of = latents if families is None or not len(latents) else families[latents]
-    means, _ = family_means(values, of)
-    low = high = np.nan
-    if len(means) > 1:
-        half = t_quantile(len(means) - 1, 0.95) * means.std(ddof=1) / np.sqrt(len(means))
-        low, high = means.mean() - half, means.mean() + half
-    return {"scored_low": float(low), "scored_high": float(high)}
+    """95 % of the mean over latents, families as clusters of n_f: se² = F/(F − 1)·Σ n_f²(ȳ_f − ȳ)²/n², t on F − 1.
+
+    NaN with fewer than two families.
+    """
+    kept = ~np.isnan(values)
+    of = (latents if families is None or not len(latents) else families[latents])[kept]
+    means, _ = family_means(values[kept], of)  # (F,)
+    n = len(means)
+    if n < 2:
+        return {"scored_low": np.nan, "scored_high": np.nan}
+    sizes = np.unique(of, return_counts=True)[1]
+    mean = float(values[kept].mean())
+    half = (
+        t_quantile(n - 1, 0.95) * np.sqrt(n / (n - 1) * np.sum((sizes * (means - mean)) ** 2)) / sizes.sum()
+    )
+    return {"scored_low": mean - float(half), "scored_high": mean + float(half)}
 
 
 class _Asked(NamedTuple):
