@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from autointerp.cli_options import Control, Directory
+from autointerp.cli_options import Control, Directory, GeneSets
 
 if TYPE_CHECKING:
     from autointerp.intervention_report import InterventionReport
@@ -32,7 +32,7 @@ SHOWN = 10
 def intervene(
     directory: Directory, latent: Latent, sigma: Sigma = 0.3, readout: WhichReadout = "genes",
     decoder: Decoder = None, classes: Classes = None, class_head: ClassHead = "logistic",
-    perturbation: Perturbation = None, control: Control = None,
+    gene_sets: GeneSets = None, perturbation: Perturbation = None, control: Control = None,
 ) -> None:  # fmt: skip
     """Turn one latent of a run up until a readout has moved by σ, and say what else moves."""
     from autointerp.cli_dictionary import told_in_one_line
@@ -48,7 +48,7 @@ def intervene(
     head: Literal["logistic", "kernel"] = "logistic" if class_head == "logistic" else "kernel"
     if class_head != head:
         raise unknown_name("--class-head: no head", class_head, ("logistic", "kernel"))
-    asked = Asked(latent, sigma, which, decoder, classes, head, perturbation, control)
+    asked = Asked(latent, sigma, which, decoder, classes, head, perturbation, control, tuple(gene_sets or ()))
     with told_in_one_line(), Watch() as watch:
         made = report_intervention(directory, asked, watch)
     for warning in made.warnings:

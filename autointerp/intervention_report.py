@@ -48,6 +48,7 @@ class Asked:
     class_head: Literal["logistic", "kernel"] = "logistic"
     perturbation: str | None = None
     control: str | None = None
+    gene_sets: tuple[Path, ...] = ()  # by default those of the run
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,7 @@ def report_intervention(source: Path, asked: Asked, progress: Progress = no_prog
 def _opened(source: Path, asked: Asked, progress: Progress) -> Prepared:
     """The run's data, split, dictionary and activations; refuses what cannot be turned before anything takes long."""
     record = read_record(source)
-    config = make_config({"out": source}, stored=record["config"])
+    config = make_config({"out": source, "gene_sets": asked.gene_sets}, stored=record["config"])
     if config.activations is not None:
         raise UserError(
             f"{source} has brought activations ({config.activations}) and no dictionary, so embedding "

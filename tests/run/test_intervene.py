@@ -89,6 +89,38 @@ def test_sigma_of_classes_and_labels_claims(fitted, turned):
     assert "label by mine: isolation" in ended.out and "KL of classes" in (folder / "summary.csv").read_text()
 
 
+def test_a_decoder_of_ones_own_and_gene_sets(fitted, turned, tmp_path, monkeypatch):
+    """A decoder that reads the embedding's first dimension into the genes of one program, and nothing else."""
+    latent, _ = turned
+    (tmp_path / "my_decoder.py").write_text(
+        "import numpy as np\n"
+        "def decode(x):\n"
+        "    made = np.full((len(x), 300), 0.5)\n"
+        "    made[:, 20:30] += 3 / (1 + np.exp(-x[:, :1]))\n"
+        "    return made\n"
+        "def short(x):\n"
+        "    return x\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sets = tmp_path / "sets.gmt"
+    sets.write_text("".join(f"PROGRAM_{p}\t\t" + "\t".join(f"PROG{p}{chr(65 + g)}" for g in range(10)) + "\n"
+                            for p in (2, 3)))  # fmt: skip
+    asked = ["intervene", fitted, "--latent", latent, "--sigma", "0.001", "--gene-sets", sets]
+    ended = command(*asked, "--decoder", "my_decoder:decode")
+    assert ended.code == 0, ended.err
+    folder = fitted / "interventions" / f"latent-{latent}"
+    genes = pd.read_csv(folder / "genes.csv").set_index("output")["change"]
+    moved = set(genes.index[genes.abs() > 1e-9])
+    assert moved == {f"PROG2{chr(65 + g)}" for g in range(10)}
+    programs = pd.read_csv(folder / "programs.csv").set_index("output")["change"]
+    assert abs(programs["PROGRAM_2"]) > 0 == programs["PROGRAM_3"] and "programs up:" in ended.out
+    ended = command(*asked, "--decoder", "my_decoder:short")
+    assert (
+        ended.code == 2
+        and "--decoder my_decoder:short must return finite numbers of shape" in ended.lines[-1]
+    )
+
+
 def test_what_is_out_of_reach_is_a_result_with_its_numbers(fitted, turned):
     latent, _ = turned
     ended = command("intervene", fitted, "--latent", latent, "--sigma", "50")
