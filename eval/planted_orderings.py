@@ -140,10 +140,11 @@ def _bounds(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
         mine = differences[(differences.scorer == scorer) & (differences.negatives == HEADLINES[scorer])]
         ordered = mine[mine.metric == "auroc"]
         place = (SURE, scorer, "auroc", HEADLINES[scorer], "all orderings", "")
+        least = ordered[ordered.against != "paraphrase"].low.min()  # of the intervals that must lie above 0
         broken = ", ".join(
             f"{r.grade} > {r.against}" for r in ordered[~ordered.holds.astype(bool)].itertuples()
         )
-        yield _row("bound", place, n=len(ordered), holds=not broken, reason=broken)
+        yield _row("bound", place, low=least, n=len(ordered), holds=not broken, reason=broken)
         for metric, negatives, better, worse in LOSSES:
             lost = differences[(differences.scorer == scorer) & (differences.metric == metric)]
             (row,) = lost[lost.against == worse].to_dict("records")
@@ -218,7 +219,8 @@ def write_markdown(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _bound_cells(row: dict[str, Any]) -> list[str]:
-    value = f"{row['value']:.3f}" if not np.isnan(row["value"]) else (row["reason"] or "–")
+    value = f"{row['value']:.3f}" if not np.isnan(row["value"]) else row["reason"]
+    value = value or f"least lower bound {row['low']:+.3f}"
     names = [row[name] for name in ("judge", "scorer", "metric", "negatives", "grade", "against")]
     return [*names, value, "yes" if row["holds"] else "**no**"]
 
