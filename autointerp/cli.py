@@ -30,6 +30,8 @@ from autointerp.cli_options import (
     Directory,
     DryRun,
     Embedding,
+    EmbeddingModel,
+    EmbeddingUrl,
     EndpointName,
     Explainers,
     GeneSets,
@@ -92,7 +94,7 @@ def run(
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
     budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None, price_in: PriceIn = None,
     price_out: PriceOut = None, calibrate: Calibrate = None, attribute: Attribute = None,
-    dry_run: DryRun = False,
+    embedding_model: EmbeddingModel = None, embedding_base_url: EmbeddingUrl = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """From a data file to a report: fit, encode, label, score, report. Running again resumes."""
     options = dict(locals())
@@ -137,7 +139,8 @@ def score(
     judge: Judge = None, judge_base_url: JudgeUrl = None, allow_unpriced: Unpriced = None,
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
     price_in: PriceIn = None, price_out: PriceOut = None, calibrate: Calibrate = None,
-    attribute: Attribute = None, dry_run: DryRun = False,
+    attribute: Attribute = None, embedding_model: EmbeddingModel = None, embedding_base_url: EmbeddingUrl = None,
+    dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """Score the labels of a run on held-out cells; asks only what is new."""
     _again(dict(locals()), "score")
@@ -309,8 +312,7 @@ def _close(made: Run, stage: str, result: Any) -> None:
         print(f"{directory / 'scores.csv'}")
     if stage == "estimate":
         print(f"Now: {result}")
-        waiting = sum(made.labels.waiting(name) for name in made.explainers)
-        if waiting and "judge" in made.roles:
+        if made.labels_wait and "judge" in made.roles:
             _say("The judge's requests follow from the labels, and are counted once those are there.")
         _say(f"Next: autointerp report {directory}")
     elif stage in following:

@@ -52,6 +52,8 @@ def refuse_controls(config: RunConfig) -> None:
 def control_config(config: RunConfig, dictionary: Any, kind: str, directory: Path) -> RunConfig:
     """The config of a control: the run's own with another dictionary of the same k, size and preprocessing.
 
+    Marks of fuzzing come from contrasts: a user's attribution is of the run's own latents.
+
     dictionary : ``sae.DictionaryConfig`` of the run's own; directory : the run's
     """
     same = {"latents": dictionary.m, "k": dictionary.k}
@@ -62,6 +64,7 @@ def control_config(config: RunConfig, dictionary: Any, kind: str, directory: Pat
             "dictionary": kind,
             **same,
             "explainer": own_labels,
+            "attribute": None,
             "controls": tuple(c for c in config.controls if c in COMMON_CONTROLS),
             "out": directory / FOLDER / kind,
             "ledger": LEDGER,
@@ -90,12 +93,23 @@ def beside(run: Run, kind: str) -> Run:
     return made
 
 
+def want_controls(run: Run) -> bool:
+    """Collect the waiting requests of all controls of a deferred run; whether labels are among them."""
+    labels_wait = False
+    for kind in dictionary_controls(run.config):
+        made = beside(run, kind)
+        made.wanted_requests()
+        labels_wait |= made.labels_wait
+    return labels_wait
+
+
 def scored_control(run: Run, kind: str) -> Scored:
     """A control, run to its scores: its files are written, and what it holds in memory is let go."""
     made = beside(run, kind)
     try:
         with run.prepared.timed(f"control {kind}"):
             made.score()
+            run.prepared.notes += _sample_notes(kind, made.prepared)
             return scored(made, kind)
     finally:
         run.budget_stopped = made.budget_stopped
@@ -103,7 +117,6 @@ def scored_control(run: Run, kind: str) -> Scored:
         run.note_spent()
         said = [warning for warning in made.warnings if warning not in run.warnings]
         run.prepared.warnings += [f"Control {kind}: {warning}" for warning in said]
-        run.prepared.notes += _sample_notes(kind, made.prepared)
 
 
 def scored(run: Run, control: str = "") -> Scored:

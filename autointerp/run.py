@@ -20,11 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from autointerp.config import RunConfig
 from autointerp.dictionary_controls import (
-    beside,
     dictionary_controls,
     refuse_controls,
     scored,
     scored_control,
+    want_controls,
 )
 from autointerp.drain import drain
 from autointerp.errors import UserError
@@ -76,6 +76,7 @@ class Run:
         self.config, self.progress, self.deferred = config, progress, deferred
         self.wanted = Wanted()
         self.stopped_at = ""  # how far a stage came that was stopped
+        self.labels_wait = False  # whether labels were among the wanted requests
         self.budget_stopped: BudgetSpent | None = None
         self.asks_again = False
         refuse_controls(config)
@@ -84,9 +85,7 @@ class Run:
         needing = [name for name, explainer in self.explainers.items() if explainer.needs_model]
         if needing and config.model is None:
             raise UserError(f"Explainer {needing[0]} asks a language model. Pass --model PROVIDER/NAME.")
-        self.roles = {"label": config.model or ""} if needing else {}
-        if config.judge_is_model:
-            self.roles["judge"] = config.judge_name
+        self.roles = ({"label": config.model or ""} if needing else {}) | config.scoring_roles
         self.prepared = prepared or Prepared(config, progress, data)
         self.run_id = config.identity(self.prepared.fingerprint, self.prepared.brought_fingerprint)
         self.directory = config.out or Path("runs") / f"{config.data.stem}-{self.run_id}"
@@ -172,8 +171,7 @@ class Run:
         """Every request that can be reached now and has no answer; of a deferred run only."""
         self.encode()
         _ = self.judged
-        for kind in dictionary_controls(self.config):
-            beside(self, kind).wanted_requests()
+        self.labels_wait = any(map(self.labels.waiting, self.explainers)) | want_controls(self)
         return self.wanted
 
     def export(self, path: Path) -> list[Part]:
@@ -332,7 +330,7 @@ class Run:
                 f"The price of {', '.join(unpriced)} is unknown. Check the model's name, give --price-in and"
                 " --price-out (dollars per million tokens), or pass --allow-unpriced."
             )
-        if len(set(self.roles.values())) < len(self.roles):
+        if self.roles.get("label", "") == self.roles.get("judge"):
             self.prepared.warnings.append(
                 f"The judge is the labeling model ({self.config.model}): it may favour its own wording. "
                 "Pass --judge with another model."

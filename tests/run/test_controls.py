@@ -220,6 +220,7 @@ def test_dry_runs_budgets_and_batches_cover_the_controls(asked):
     assert (
         dry.code == 0 and counted is not None and int(counted[1]) == 3
     )  # labels; what is judged follows from them
+    assert "The judge's requests follow from the labels" in dry.err  # those of the control
     assert poor.code == 3 and "Stopped at control pca, " in poor.err
     assert after_poor == len(before)  # a label would cost more
     assert exported.code == 0 and "3 requests" in exported.out
