@@ -60,6 +60,15 @@ JudgeUrl = Annotated[
     str | None,
     typer.Option("--judge-base-url", help="endpoint of the judge alone; 'provider' for its provider's own"),
 ]
+EmbeddingModel = Annotated[
+    str | None, typer.Option(help="text embedding model of --scorers embedding: PROVIDER/NAME or hf:PATH")
+]
+EmbeddingUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--embedding-base-url", help="endpoint of the embedding model; 'provider' for its provider's own"
+    ),
+]
 EndpointName = Annotated[str | None, typer.Option(help="name of the endpoint in the ledger")]
 Unpriced = Annotated[bool | None, typer.Option("--allow-unpriced", help="go on where a price is unknown")]
 BudgetUsd = Annotated[float | None, typer.Option(help="dollars that all runs of this directory may spend")]
@@ -71,7 +80,9 @@ DryRun = Annotated[
 ]
 Scorers = Annotated[
     str | None,
-    typer.Option(help="comma-separated: detection,detection:masked,fuzzing,simulation,intruder,signature"),
+    typer.Option(
+        help="comma-separated: detection,detection:masked,fuzzing,simulation,intruder,embedding,surprisal,signature"
+    ),
 ]
 Controls = Annotated[
     str | None,

@@ -9,11 +9,20 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from autointerp.errors import UserError, unknown_name
 
-SCORERS = ("detection", "detection:masked", "fuzzing", "simulation", "intruder", "signature")
+SCORERS = (
+    "detection",
+    "detection:masked",
+    "fuzzing",
+    "simulation",
+    "intruder",
+    "embedding",
+    "surprisal",
+    "signature",
+)
 DEFAULT_SCORERS = ("detection", "signature")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
@@ -99,6 +108,12 @@ class RunConfig(BaseModel):
     judge_base_url: str | None = Field(
         None, description="endpoint of the judge alone; 'provider': its provider's own"
     )
+    embedding_model: str | None = Field(
+        None, description="text embedding model of the scorer embedding, PROVIDER/NAME or hf:PATH"
+    )
+    embedding_base_url: str | None = Field(
+        None, description="endpoint of the embedding model alone; 'provider': its provider's own"
+    )
     endpoint_name: str | None = Field(
         None, description="name of the endpoint in the ledger, in place of its URL"
     )
@@ -164,7 +179,7 @@ class RunConfig(BaseModel):
         """Absolute where it exists, so that later stages find it from any folder."""
         return value.absolute() if value.exists() else value
 
-    @field_validator("base_url", "judge_base_url")
+    @field_validator("base_url", "judge_base_url", "embedding_base_url")
     @classmethod
     def _without_credentials(cls, value: str | None) -> str | None:
         """The URL stands in run.json, where no secret may."""
@@ -207,6 +222,18 @@ class RunConfig(BaseModel):
     def _known_controls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return () if value == ("none",) else tuple(dict.fromkeys(_known("control", value, CONTROLS)))
 
+    @model_validator(mode="after")
+    def _models_of_scorers(self) -> RunConfig:
+        """What a scorer asks must be there."""
+        if "embedding" in self.scorers and not self.embedding_model:
+            raise ValueError("the scorer embedding needs --embedding-model, PROVIDER/NAME or hf:PATH")
+        if "surprisal" in self.scorers and not self.judge_name.startswith("hf:"):
+            raise ValueError(
+                "the scorer surprisal needs --judge hf:PATH: only a model in this process tells how likely a text is; "
+                f"the judge is {self.judge_name}"
+            )
+        return self
+
     @property
     def explainers(self) -> tuple[str, ...]:
         """As asked for; by default ``one_shot`` with a model and ``markers`` without."""
@@ -235,9 +262,16 @@ class RunConfig(BaseModel):
     @property
     def own_urls(self) -> dict[str, str | None]:
         """Role -> base URL, where it is not that of both models."""
-        if self.judge_base_url is None:
-            return {}
-        return {"judge": None if self.judge_base_url == "provider" else self.judge_base_url}
+        given = {"judge": self.judge_base_url, "embedding": self.embedding_base_url}
+        return {role: None if url == "provider" else url for role, url in given.items() if url is not None}
+
+    @property
+    def scoring_roles(self) -> dict[str, str]:
+        """Role -> model of those that scoring asks."""
+        roles = {"judge": self.judge_name} if self.judge_is_model else {}
+        if "embedding" in self.scorers and self.embedding_model:
+            roles["embedding"] = self.embedding_model
+        return roles
 
     def identity(self, data_fingerprint: str, brought_fingerprint: str = "") -> str:
         """8 hex digits of the data, of what is brought, and of all that decides items, latents and splits."""

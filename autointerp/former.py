@@ -51,7 +51,7 @@ def plans(config: RunConfig) -> list[Plan]:
     made = [Plan(config.judge_name, config.scorers, config.controls, config.calibrate)]
     told = set(config.scorers)
     for one in reversed(config.former):
-        new = tuple(s for s in one.scorers if SCORERS[s].reader is None or s not in told)
+        new = tuple(s for s in one.scorers if SCORERS[s].judged or s not in told)
         controls = tuple(c for c in config.controls if c != "ceiling" or "detection" not in told)
         made.append(Plan(one.judge, new, controls, config.calibrate, settled=True))
         told |= set(one.scorers)
@@ -70,8 +70,11 @@ async def judge_former(
     judged = []
     for one, plan in zip(reversed(config.former), plans(config)[1:], strict=True):
         roles = {} if one.judge in RULE_JUDGES else {"judge": one.judge}
+        if "embedding" in plan.scorers and config.embedding_model:
+            roles["embedding"] = config.embedding_model
+        own = {"embedding": config.own_urls.get("embedding", config.base_url)}
         unsent = Session(
-            roles, ledger, base_url=one.base_url, endpoint_name=one.endpoint_name, deferred=True,
+            roles, ledger, base_url=one.base_url, own_urls=own, endpoint_name=one.endpoint_name, deferred=True,
             wanted=Wanted(), works=config.works,
         )  # fmt: skip
         async with unsent as session:

@@ -180,12 +180,14 @@ def _bench(
     judge: Reader
     if scorer.reader is not None:
         judge = scorer.reader(material)
+    elif scorer.asks is not None:
+        judge = scorer.asks(session.models[scorer.role], prepared.corpus)
     elif model is not None:
         judge = LLMJudge(model, prepared.corpus, reask_message)
     else:
         develop = {latent: examples.develop for latent, examples in prepared.example_sets.items()}
         judge = rule_judge(plan.judge, prepared.corpus, develop, usable, prepared.config.seed)
-    free = scorer.reader is not None or model is None
+    free = scorer.reader is not None or (model is None and scorer.asks is None)
     return Bench(prepared, scorer, judge, explainer, usable, free)
 
 

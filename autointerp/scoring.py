@@ -89,7 +89,7 @@ def _unscored(
 ) -> list[Score]:
     """A row for every label that is not judged and every latent that is not labeled."""
     split = prepared.split
-    asked = [s for s in (SCORERS[name] for name in plan.scorers) if s.reader is None and not s.on_sample]
+    asked = [s for s in (SCORERS[name] for name in plan.scorers) if s.judged and not s.on_sample]
     made = []
     for scorer in asked or ([] if plan.settled else [detection.SCORER]):
         for (name, latent), (reason, label_id) in reasons.items():

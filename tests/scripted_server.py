@@ -10,7 +10,9 @@ it returns a ScriptedReply, a str (said as it stands) or a dict or list (said as
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -159,6 +161,15 @@ def unsupported(param: str, message: str = "") -> ScriptedReply:
     return error(400, message, type="invalid_request_error", code="unsupported_parameter", param=param)
 
 
+def embedding(vector: list[float], tokens: int = 7, model: str = "scripted") -> ScriptedReply:
+    """The reply of an embeddings endpoint: base64 of float32, as OpenAI's."""
+    said = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
+    data = [{"object": "embedding", "index": 0, "embedding": said}]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    body = {"object": "list", "data": data, "model": model, "usage": usage}
+    return ScriptedReply(body=json.dumps(body).encode())
+
+
 class ScriptedServer:
     """The server, in a thread of its own. ``url`` ends in /v1; ``requests`` holds all that arrived, in order."""
 
@@ -200,6 +211,7 @@ class ScriptedServer:
         asyncio.set_event_loop(self._loop)
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/v1/embeddings", self._complete)
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.0)
 
         async def start() -> None:

@@ -18,10 +18,11 @@ from autointerp.llm.client import LLM
 from autointerp.llm.dialect import Dialect
 from autointerp.llm.faults import EndpointError, classify, one_line
 from autointerp.llm.ledger import Ledger
-from autointerp.llm.providers import read_completion
+from autointerp.llm.measures import EMBEDDING
+from autointerp.llm.providers import read_completion, read_embedding
 from autointerp.llm.request import Reply, Request
 
-URL = "/v1/chat/completions"
+URL, EMBEDDINGS_URL = "/v1/chat/completions", "/v1/embeddings"
 MOST_LINES, MOST_BYTES = 50_000, 190 * 2**20  # of a file, as OpenAI takes them
 LINES_A_COMMIT = 500
 LINE_START = b'{"custom_id": "'
@@ -86,11 +87,12 @@ def export_requests(
     NAME*.jsonl would pay for their requests again.
     """
     parts: list[Part] = []
-    by_model: dict[tuple[str, str], list[str]] = {}
+    by_model: dict[tuple[str, str, str], list[str]] = {}
     for key, request in wanted.items():
-        by_model.setdefault((request.endpoint, request.model), []).append(key)
-    for (_, model), keys in by_model.items():
-        lines = (_line(key, body(wanted[key])) for key in keys)
+        url = EMBEDDINGS_URL if request.kind == EMBEDDING else URL  # a file is for one of them
+        by_model.setdefault((request.endpoint, request.model, url), []).append(key)
+    for (_, model, url), keys in by_model.items():
+        lines = (_line(key, url, body(wanted[key])) for key in keys)
         for chunk in _chunks(lines):
             name = _part(path, len(parts) + 1)
             name.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,7 @@ def _take(line: bytes, wanted: Mapping[str, Request], ledger: Ledger, model_of: 
         llm = model_of(request)
         dialect = sent.setdefault(llm, llm.sender.dialect)
         try:
-            outcome = llm.take(request, _reply(said), dialect, source)
+            outcome = llm.take(request, _reply(said, request), dialect, source)
         except EndpointError as error:
             llm.refused(request, error, dialect)
             counts.failed[error.kind] = counts.failed.get(error.kind, 0) + 1
@@ -162,7 +164,7 @@ def _take(line: bytes, wanted: Mapping[str, Request], ledger: Ledger, model_of: 
             counts.failed[outcome.kind] = counts.failed.get(outcome.kind, 0) + 1
 
 
-def _reply(said: dict[str, Any]) -> Reply:
+def _reply(said: dict[str, Any], request: Request) -> Reply:
     """The reply of a line; raises EndpointError for a line that tells of an error."""
     response = said.get("response")
     response = response if isinstance(response, dict) else {}
@@ -181,7 +183,7 @@ def _reply(said: dict[str, Any]) -> Reply:
         raise EndpointError(classify(status, text), message, status=status, param=param)
     if not isinstance(body, dict):
         raise EndpointError("server", "the line holds no completion")
-    return read_completion(body)
+    return read_embedding(body) if request.kind == EMBEDDING else read_completion(body)
 
 
 def _part(path: Path, number: int) -> Path:
@@ -193,8 +195,8 @@ def _is_export(path: Path) -> bool:
         return file.read(len(LINE_START)) == LINE_START
 
 
-def _line(key: str, body: Mapping[str, Any]) -> bytes:
-    said = {"custom_id": key, "method": "POST", "url": URL, "body": body}
+def _line(key: str, url: str, body: Mapping[str, Any]) -> bytes:
+    said = {"custom_id": key, "method": "POST", "url": url, "body": body}
     return json.dumps(said, ensure_ascii=False).encode("utf-8") + b"\n"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from autointerp.llm.faults import EndpointError
+from autointerp.llm.measures import EMBEDDING
 from autointerp.llm.request import Request
 
 FORMATS = ("json_schema", "json_object", "text")
@@ -50,6 +51,9 @@ class Dialect:
 
     def body(self, request: Request, name: str, max_tokens: int) -> dict[str, Any]:
         """The request in OpenAI's words, for the model called ``name`` at the endpoint."""
+        if request.kind == EMBEDDING:
+            said = {"input": _sendable(request.messages[0]["content"]), "encoding_format": "base64"}
+            return {p: v for p, v in {"model": name, **said}.items() if p not in self.dropped}
         body: dict[str, Any] = {
             "model": name,
             "messages": [_sendable(message) for message in request.messages],
@@ -94,7 +98,7 @@ class Dialect:
         if not _REFUSING.search(f"{text} {named}"):
             return None
         for param in body:
-            if param in ("model", "messages", "response_format"):
+            if param in ("model", "messages", "response_format", "input", "kind"):
                 continue
             if param != named and not re.search(rf"(?<!\w){re.escape(param)}(?!\w)", text):
                 continue

@@ -178,6 +178,29 @@ class LocalModel:
                     found[i] = logp.cpu().numpy().astype(np.float64)
         return found
 
+    def likelihoods(self, before: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> list[np.ndarray]:
+        """log p of each token of each text as the reply to chat messages, in nats; special tokens are taken apart."""
+        prefix = self.render(before)
+        return self.token_log_probabilities([(prefix, self._defused(text)) for text in texts])
+
+    def embedding(self, text: str) -> tuple[np.ndarray, int]:
+        """The vector of a text: the mean of the last layer's states (after its norm) over all tokens, and their number.
+
+        Raises
+        ------
+        ValueError : the text is longer than the model reads
+        """
+        torch, _ = _libraries()
+        ids = list(self._encoded(self._defused(text), special=True)["input_ids"])
+        if self.longest and len(ids) > self.longest:
+            raise ValueError(f"the text is {len(ids)} tokens, the model reads {self.longest}")
+        with self._lock, torch.inference_mode():
+            given = torch.tensor([ids], device=self._model.device)
+            states = self._model(input_ids=given, use_cache=False, output_hidden_states=True).hidden_states[
+                -1
+            ]
+            return states[0].float().mean(0).cpu().numpy(), len(ids)  # (t, hidden) -> (hidden,)
+
     def _span(self, prefix: str, text: str) -> tuple[list[int], int]:
         """Token ids of prefix and text together, and where the text's begin."""
         if not text:

@@ -15,6 +15,7 @@ from typing import Any
 from autointerp.llm.faults import EndpointError
 from autointerp.llm.local import PLAIN_STOPS, LocalModel, Written
 from autointerp.llm.local_rows import Ask
+from autointerp.llm.measures import packed
 from autointerp.llm.request import Reply, Usage
 from autointerp.llm.route import Route
 
@@ -41,6 +42,10 @@ class LocalTransport:
 
     async def send(self, body: dict[str, Any]) -> Reply:
         started = time.perf_counter()
+        if "input" in body or "kind" in body:
+            measure = self._vector if "input" in body else self._likelihood
+            job = asyncio.get_running_loop().run_in_executor(self._worker, measure, body)
+            return replace(await job, model=self._name, latency_s=time.perf_counter() - started)
         ask = ask_of(body, self._local)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Written] = loop.create_future()
@@ -54,6 +59,23 @@ class LocalTransport:
         return Reply(
             written.text, written.finish_reason, usage, self._name, latency_s, logprobs=written.logprobs
         )
+
+    def _vector(self, body: dict[str, Any]) -> Reply:
+        try:
+            vector, tokens = self._local.embedding(body["input"])
+        except ValueError as error:
+            raise EndpointError("context", str(error)) from None
+        return Reply(packed(vector), "stop", Usage(tokens, 0))
+
+    def _likelihood(self, body: dict[str, Any]) -> Reply:
+        *before, last = body["messages"]
+        try:
+            (found,) = self._local.likelihoods(before, [str(last["content"])])
+        except ValueError as error:
+            raise EndpointError("context", str(error)) from None
+        said = [{"token": "", "logprob": float(value)} for value in found]
+        tokens = len(self._local.tokens(before)) + len(found)
+        return Reply(str(last["content"]), "stop", Usage(tokens, 0), logprobs={"content": said})
 
     async def close(self) -> None:
         """Stop at the next token."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from autointerp.errors import UserError
 from autointerp.llm.faults import EndpointError, classify, one_line
+from autointerp.llm.measures import packed
 from autointerp.llm.request import Reply, Usage
 from autointerp.llm.route import OPENAI_KEY, Route
 
@@ -97,8 +98,13 @@ class OpenAITransport:
     async def send(self, body: dict[str, Any]) -> Reply:
         import openai
 
+        _refuse_likelihoods(body)
         started = time.perf_counter()
         try:
+            if "input" in body:
+                said = {"encoding_format": "float"} | body  # else the library asks for base64 by itself
+                embedding = await self._client.embeddings.create(**said)
+                return _embedded(embedding, time.perf_counter() - started)
             completion = await self._completions.create(**body)
         except openai.OpenAIError as error:
             raise _fault(error) from None
@@ -128,8 +134,14 @@ class LiteLLMTransport:
         litellm = _litellm()
         import openai
 
+        _refuse_likelihoods(body)
         started = time.perf_counter()
         try:
+            if "input" in body:
+                call = {name: value for name, value in self._call.items() if not name.startswith("_")}
+                plain = {name: value for name, value in body.items() if name != "encoding_format"}
+                embedding = await litellm.aembedding(**plain, **call)
+                return _embedded(embedding, time.perf_counter() - started)
             completion = await litellm.acompletion(**body, **self._call)
         except openai.OpenAIError as error:  # litellm's errors are openai's
             raise _fault(error) from None
@@ -140,6 +152,13 @@ class LiteLLMTransport:
         litellm = _litellm()
         await litellm.close_litellm_async_clients()
         litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+def _refuse_likelihoods(body: dict[str, Any]) -> None:
+    if "kind" in body:
+        raise EndpointError(
+            "bad_request", "how likely a text is, only a model in this process tells: hf:PATH"
+        )
 
 
 def _litellm() -> Any:
@@ -242,6 +261,30 @@ def read_completion(body: dict[str, Any]) -> Reply:
     except _OTHER_SHAPE as error:
         raise _no_completion(error) from None
     return _reply(completion, 0.0)
+
+
+def read_embedding(body: dict[str, Any]) -> Reply:
+    """The same of an embedding."""
+    from openai.types import CreateEmbeddingResponse
+
+    try:
+        response = CreateEmbeddingResponse.construct(**body)
+    except _OTHER_SHAPE as error:
+        raise EndpointError("server", f"the body is no embedding: {error}") from None
+    return _embedded(response, 0.0)
+
+
+def _embedded(response: Any, latency_s: float) -> Reply:
+    """An embedding of openai or litellm as a Reply."""
+    try:
+        (one,) = response.data
+        text = packed(one["embedding"] if isinstance(one, dict) else one.embedding)
+        usage, model = getattr(response, "usage", None), str(getattr(response, "model", None) or "")
+    except _OTHER_SHAPE as error:
+        raise EndpointError("server", f"the body is no embedding: {error}") from None
+    tokens = getattr(usage, "prompt_tokens", None)
+    counted = Usage(max(0, int(tokens)), 0) if isinstance(tokens, int | float) else None
+    return Reply(text, "stop", counted, model, latency_s)
 
 
 def _reply(completion: Any, latency_s: float) -> Reply:

@@ -79,6 +79,11 @@ class Request:
         said = json.dumps(self.canonical(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
+    @property
+    def kind(self) -> str:
+        """'chat', or one of ``measures``."""
+        return str(self.params.get("kind", "chat"))
+
     def after(self, said: str, problem: str) -> Request:
         """The request that follows a reply that cannot be read: it holds the reply, cut off, and what is wrong."""
         turns = (

@@ -16,6 +16,7 @@ from autointerp.corpus.base import Corpus
 from autointerp.evidence.activations import Activations
 from autointerp.evidence.contrast import Contrasts
 from autointerp.evidence.splits import Split
+from autointerp.llm.client import LLM
 from autointerp.questions import Asked
 from autointerp.schema import Answer, ExampleSet, Failure, Label, Question, Score, SplitName, Trials
 
@@ -86,6 +87,8 @@ class Scorer:
     controls : of ``shuffled``, ``ceiling``, those that make sense here
     calibrated : whether answers are probabilities, so that a Brier score means something after calibration
     reader : material -> what answers in place of a judge; None: the judge of the run
+    asks : (model, corpus) -> what answers where the scorer asks a model itself, in place of a judge
+    role : which of the run's models that is: ``judge``, or ``embedding``
     """
 
     name: str
@@ -101,6 +104,13 @@ class Scorer:
     controls: tuple[str, ...] = ("shuffled",)
     calibrated: bool = True
     reader: Callable[[Material], Reader] | None = None
+    asks: Callable[[LLM, Corpus], Reader] | None = None
+    role: str = "judge"
+
+    @property
+    def judged(self) -> bool:
+        """Whether it is the run's judge that answers, so that another judge answers otherwise."""
+        return self.reader is None and self.role == "judge"
 
 
 def beside_truth(

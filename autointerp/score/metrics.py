@@ -98,15 +98,24 @@ class Metrics:
         first : kinds that stand first, and have their row also where there is no such negative
         least : negatives of all kinds together that a number needs; of one kind it needs 15
         """
-        truth, kinds = self.truth, self.judged.kinds
-        named = {str(kind) for kind in kinds.tolist()} - {POSITIVE, *first}
-        for kind in [*first, *sorted(named), "all"]:
-            silent = ~truth if kind == "all" else kinds == kind
+        truth = self.truth
+        for kind, silent in self._by_kind(first):
             needed = least if kind == "all" else LEAST_PER_KIND
             self.add("auroc", kind, truth | silent, self.auroc, needed)
             self.add("balanced_accuracy", kind, truth | silent, self.balanced, needed)
             self.add("specificity", kind, silent, self.hits, needed)
         self.add("recall", "", truth, self.hits)
+
+    def add_aurocs(self, first: tuple[str, ...] = ()) -> None:
+        """``auroc`` alone, of answers that have an order and no threshold; see ``add_kinds``."""
+        for kind, silent in self._by_kind(first):
+            self.add("auroc", kind, self.truth | silent, self.auroc, LEAST_PER_KIND)
+
+    def _by_kind(self, first: tuple[str, ...]) -> list[tuple[str, np.ndarray]]:
+        """(kind, (q,) bool) of the negatives of each kind and of ``all``."""
+        kinds = self.judged.kinds
+        named = {str(kind) for kind in kinds.tolist()} - {POSITIVE, *first}
+        return [*((kind, kinds == kind) for kind in [*first, *sorted(named)]), ("all", ~self.truth)]
 
     def auroc(self, kept: np.ndarray) -> Interval | None:
         """Of the kept trials; None where a side is empty."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from autointerp.score import detection, fuzzing, intruder, masked, signature, simulation
+from autointerp.score import detection, embedding, fuzzing, intruder, masked, signature, simulation, surprisal
 from autointerp.score.base import Scorer
 
-_FILES = (detection, masked, fuzzing, simulation, intruder, signature)
+_FILES = (detection, masked, fuzzing, simulation, intruder, embedding, surprisal, signature)
 SCORERS: dict[str, Scorer] = {file.SCORER.name: file.SCORER for file in _FILES}

@@ -24,8 +24,10 @@ ANSWERS = {f"What is cell {n}?": f'{{"title": "{name}", "score": {n}}}' for n, n
 )}  # fmt: skip
 
 
-def save_tiny_llama(folder: Path, *, template: str | None = TEMPLATE, learn: int = 0) -> Path:
-    """Random weights; ``learn`` steps of training on ANSWERS make a model that ends its turns."""
+def save_tiny_llama(
+    folder: Path, *, template: str | None = TEMPLATE, learn: int = 0, longest: int = 256
+) -> Path:
+    """Random weights; ``learn`` steps of training on ANSWERS end its turns; reads ``longest`` tokens."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, logging
@@ -58,7 +60,7 @@ def save_tiny_llama(folder: Path, *, template: str | None = TEMPLATE, learn: int
         num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=longest,
         initializer_range=0.02 if learn else 0.3,  # random logits are far apart with the larger one
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -22,7 +22,7 @@ def prompt_of(body: dict[str, Any]) -> str:
 
 
 def is_judging(body: dict[str, Any]) -> bool:
-    return "<title>" in prompt_of(body)
+    return "<title>" in prompt_of(body) or '{"choice"' in prompt_of(body)
 
 
 def biologist(body: dict[str, Any], n: int = 0) -> ScriptedReply:
@@ -52,12 +52,24 @@ def _judged(prompt: str) -> dict[str, Any]:
     described = " ".join(text for _, text in FENCED.findall(prompt))
     if "«like this»" in prompt:
         return _fuzzed(prompt, described)
+    if '{"choice"' in prompt:
+        return {"choice": _odd_one_out(prompt)}
+    strengths = '"strength"' in prompt
     answers = []
     for number, panel in CARD.findall(prompt):
         values = [float(value) for name, value in PANEL.findall(panel) if name in described]
         mean = sum(values) / len(values) if values else 0.0
-        answers.append({"item": int(number), "probability": round(100 * mean / (mean + 1), 1)})
+        share = mean / (mean + 1)
+        said = {"strength": round(10 * share, 2)} if strengths else {"probability": round(100 * share, 1)}
+        answers.append({"item": int(number), **said})
     return {"answers": answers}
+
+
+def _odd_one_out(prompt: str) -> int:
+    """The cell that shares the fewest words of its card with the others."""
+    cards = [set(re.findall(r"[A-Z][A-Z0-9]+", card)) for _, card in MARKED_CARD.findall(prompt)]
+    shared = [sum(len(card & other) for other in cards) - len(card) for card in cards]
+    return shared.index(min(shared)) + 1
 
 
 def _fuzzed(prompt: str, described: str) -> dict[str, Any]:

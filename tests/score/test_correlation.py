@@ -46,7 +46,7 @@ def test_a_constant_prediction_tells_nothing_and_a_constant_truth_is_refused():
     found = correlation_interval(np.full(10, 5.0), y)
     assert found.value == 0 and np.isnan(found.low) and found.method == CONSTANT
     for bad in (np.full(10, 1.0), np.array([np.nan, *y[1:]])):
-        with pytest.raises(ValueError, match="constant|finite"):
+        with pytest.raises(ValueError, match=r"constant|finite"):
             correlation_interval(y, bad)
     with pytest.raises(ValueError, match="length >= 4"):
         correlation_interval(y[:3], y[:3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,9 +47,7 @@ def test_every_question_holds_four_active_items_of_one_stratum_and_a_silent_one(
         active = [strengths[int(row)] for row in rows if row != odd]
         assert strengths[int(odd)] == 0 and 200 <= odd < 250 and len(active) == 4 and min(active) > 0
         spans.append((min(active), max(active)))
-    assert all(
-        high < low for (_, high), (low, _) in zip(spans, spans[1:], strict=False)
-    )  # strata do not overlap
+    assert all(high < low for (_, high), (low, _) in itertools.pairwise(spans))  # strata do not overlap
     assert len(np.unique(fives.options)) == 60  # no item stands in two questions
     places = [
         int(np.flatnonzero(rows == odd)[0]) for odd, rows in zip(fives.rows, fives.options, strict=True)
