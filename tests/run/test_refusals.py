@@ -60,7 +60,7 @@ def refused(*arguments, saying=()):
         (("--explainer", "top_set"), ("top_set", "--gene-sets FILE.gmt")),
         (("--explainer", "majority"), ("majority", "--category COLUMN")),
         (("--gene-sets", "no.gmt"), ("--gene-sets", "no.gmt", "cannot be read")),
-        (("--scorers", "detect"), ("'detect'", "detection, fuzzing, signature")),
+        (("--scorers", "detect"), ("'detect'", "known are detection, ")),
         (("--controls", "shuffle"), ("'shuffle'", "shuffled, ceiling")),
         (("--scaling", "log"), ("--scaling", "'log'")),
         ((*MODEL, "gpt-5-mini"), ("names no provider", "openai/gpt-5-mini")),
