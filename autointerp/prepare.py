@@ -25,6 +25,7 @@ from autointerp.evidence.annotation import Annotation, annotate
 from autointerp.evidence.assemble import assemble
 from autointerp.evidence.coactivation import partners
 from autointerp.evidence.contrast import Contrasts, contrast_all
+from autointerp.evidence.decoder_similar import similar_latents
 from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_not_explainable
 from autointerp.evidence.matched import matched_sides
 from autointerp.evidence.splits import Split, split_items
@@ -297,6 +298,7 @@ class Prepared:
                 self.config.seed,
                 corpus.categories,
                 corpus.groups,
+                None if self.config.activations else similar_latents(self.fitted[0].w_dec),
             )
             sets = {}
             for done, latent in enumerate(self.chosen, start=1):

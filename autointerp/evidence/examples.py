@@ -38,7 +38,8 @@ class ExampleSampler:
     embeddings : (n, d), for ``neighbour`` negatives
     partners : (m, p) latents by falling co-activation Jaccard, −1 for none, for ``co_firing`` negatives
     categories : (n,) str or None, for ``same_category`` negatives
-    groups : (n,) str or None
+    groups : (n,) str or None, for ``same_group`` negatives, where a split holds more than one group
+    similar : (m, p) latents by falling cosine of decoder rows, −1 for none, for ``decoder_similar`` negatives; or None
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class ExampleSampler:
         seed: int,
         categories: np.ndarray | None = None,
         groups: np.ndarray | None = None,
+        similar: np.ndarray | None = None,
     ):
-        self.activations, self.split, self.partners, self.seed = activations, split, partners, seed
+        self.activations, self.split, self.seed = activations, split, seed
+        self.partners, self.similar = partners, similar
         self.categories, self.groups = categories, groups
         self._rows = {name: split.rows(name) for name in SPLITS}
         self._spaces = {name: Space(embeddings, rows) for name, rows in self._rows.items()}
@@ -117,26 +120,42 @@ class ExampleSampler:
             dealt = rng.permutation(positives)
             found["neighbour"] = space.nearest_silent(dealt, left, OTHER_NEGATIVES, rng)
         free[found["neighbour"]] = False
-        found["co_firing"] = self._co_firing(latent, free, rng)
+        found["co_firing"] = self._active_for(self.partners[latent], free, rng)
         free[found["co_firing"]] = False
+        if self.similar is not None:
+            found["decoder_similar"] = self._active_for(self.similar[latent], free, rng)
+            free[found["decoder_similar"]] = False
         if self.categories is not None and len(positives):
             left = split_rows[free[split_rows]]
             names, counts = np.unique(self.categories[positives], return_counts=True)
             same = left[self.categories[left] == names[np.argmax(counts)]]
             found["same_category"] = np.sort(rng.choice(same, min(OTHER_NEGATIVES, len(same)), replace=False))
+            free[found["same_category"]] = False
+        if self.groups is not None and len(positives) and len(np.unique(self.groups[split_rows])) > 1:
+            found["same_group"] = self._same_group(positives, split_rows[free[split_rows]], rng)
         return found
 
-    def _co_firing(self, latent: int, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Rows free in the (n,) mask and active for the partner of highest Jaccard; then for the next partner."""
+    def _active_for(self, others: np.ndarray, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Rows free in the (n,) mask and active for the first of the other latents; then for the next."""
         found = np.empty(0, dtype=np.int64)
-        for partner in self.partners[latent]:
-            if partner < 0 or len(found) >= OTHER_NEGATIVES:
+        for other in others:
+            if other < 0 or len(found) >= OTHER_NEGATIVES:
                 break
-            rows = self.activations.latent(int(partner))[0]
+            rows = self.activations.latent(int(other))[0]
             here = np.setdiff1d(rows[free[rows]], found, assume_unique=True)
             take = min(OTHER_NEGATIVES - len(found), len(here))
             found = np.concatenate([found, np.sort(rng.choice(here, take, replace=False))])
         return found
+
+    def _same_group(self, positives: np.ndarray, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Silent rows of the positives' groups, in the positives' proportions: donor or plate tells them not apart."""
+        assert self.groups is not None
+        wanted = rng.choice(self.groups[positives], OTHER_NEGATIVES)
+        found = [np.empty(0, dtype=np.int64)]
+        for group, count in zip(*np.unique(wanted, return_counts=True), strict=True):
+            same = left[self.groups[left] == group]
+            found.append(rng.choice(same, min(int(count), len(same)), replace=False))
+        return np.sort(np.concatenate(found))
 
 
 def draw_strata(

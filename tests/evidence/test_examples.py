@@ -12,13 +12,16 @@ from autointerp.evidence.splits import split_items
 from autointerp.schema import POSITIVE
 from tests.evidence.planted_items import planted_items
 
+SIMILAR = np.array(
+    [[(latent + 3) % 9, (latent + 5) % 9] for latent in range(9)]
+)  # as if decoder rows said so
 SPLITS = ("explain", "develop", "test")
 PLANTED = planted_items()
-KINDS = ("random", "neighbour", "co_firing", "same_category")
+KINDS = ("random", "neighbour", "co_firing", "decoder_similar", "same_category", "same_group")
 
 
 def sampler(planted=PLANTED, seed=0, **changed) -> ExampleSampler:
-    given = {"categories": planted.categories, "groups": planted.groups} | changed
+    given = {"categories": planted.categories, "groups": planted.groups, "similar": SIMILAR} | changed
     return ExampleSampler(
         planted.activations, planted.split, planted.embeddings, planted.together, seed, **given
     )
@@ -87,7 +90,7 @@ def test_negatives_keep_their_numbers(latent, name):
     left = n_silent - counts["random"]
     near = n_pos if name == "explain" else 15 if n_pos else 0
     assert counts["neighbour"] == min(near, left)
-    assert counts["co_firing"] <= 15 and counts["same_category"] <= 15
+    assert max(counts[kind] for kind in KINDS[2:]) <= 15
     assert set(found.kinds) <= {POSITIVE, *KINDS}
 
 
@@ -149,9 +152,37 @@ def test_same_category_negatives_are_of_the_commonest_category_of_the_positives(
     assert seen > 30
 
 
-def test_without_categories_there_are_no_such_negatives():
-    found = sampler(categories=None).sample(0)
-    assert not len(found.test.of_kind("same_category"))
+def test_decoder_similar_negatives_are_active_for_the_similar_latents():
+    seen = 0
+    for latent, name in PARTS:
+        negatives = part(latent, name).of_kind("decoder_similar")
+        assert (PLANTED.dense[negatives][:, SIMILAR[latent]] > 0).any(1).all()
+        seen += len(negatives)
+    assert seen > 100
+
+
+def test_same_group_negatives_come_from_the_groups_of_the_positives():
+    groups = np.where(np.isin(PLANTED.groups, ["g0", "g1", "g2"]), PLANTED.groups, "rest")
+    mixed = split_items(len(groups), None, 0)  # by item, so that every split has all groups
+    only = (groups == "g0") & (PLANTED.dense[:, 0] > 0) | (PLANTED.dense[:, 0] == 0)
+    dense = PLANTED.dense * only[:, None]  # latent 0 fires in g0 alone
+    activations = Activations.from_matrix(dense.astype(np.float32), len(dense), "planted")
+    drawn = ExampleSampler(activations, mixed, PLANTED.embeddings, PLANTED.together, 0, None, groups).sample(
+        0
+    )
+    for name in SPLITS:
+        found = getattr(drawn, name).of_kind("same_group")
+        assert len(found)
+        assert set(groups[found]) == {"g0"}
+    one = np.full(len(groups), "only")
+    drawn = ExampleSampler(activations, mixed, PLANTED.embeddings, PLANTED.together, 0, None, one).sample(0)
+    assert not len(drawn.test.of_kind("same_group"))  # one group tells no more than random negatives do
+
+
+def test_without_categories_groups_or_a_decoder_there_are_no_such_negatives():
+    found = sampler(categories=None, groups=None, similar=None).sample(0)
+    for kind in ("same_category", "same_group", "decoder_similar"):
+        assert not len(found.test.of_kind(kind))
 
 
 def test_a_draw_depends_on_seed_and_latent_not_on_order():
@@ -188,7 +219,7 @@ def test_a_latent_that_leaves_few_silent_items_has_few_negatives():
     dense[silent] = 0
     planted.activations = Activations.from_matrix(dense, 900, "dense")
     planted.together, _ = partners(planted.activations.binary(np.arange(900)))
-    found = sampler(planted).sample(0)
+    found = sampler(planted, similar=None).sample(0)
     for name in SPLITS:
         negatives = getattr(found, name)
         assert (~negatives.truth).sum() == 4
@@ -201,7 +232,7 @@ def test_a_latent_that_is_active_everywhere_or_nowhere_has_one_side_only():
     dense[:, 0] = 1
     planted.activations = Activations.from_matrix(dense, 900, "dense")
     planted.together, _ = partners(planted.activations.binary(np.arange(900)))
-    always, never = (sampler(planted).sample(latent) for latent in (0, 1))
+    always, never = (sampler(planted, similar=None).sample(latent) for latent in (0, 1))
     assert always.test.truth.all() and len(always.test) == 50
     assert not never.test.truth.any() and len(never.test.of_kind("random")) == 30
 
