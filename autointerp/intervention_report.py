@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from autointerp.config import make_config
 from autointerp.corpus.class_readouts import class_readout
@@ -75,6 +76,11 @@ def report_intervention(source: Path, asked: Asked, progress: Progress = no_prog
         strengths are written to strength.csv first), or an option cannot be used: one line with the fix.
     """
     prepared = _opened(source, asked, progress)
+    with threadpool_limits(1):  # many small products
+        return _reported(prepared, source, asked, progress)
+
+
+def _reported(prepared: Prepared, source: Path, asked: Asked, progress: Progress) -> InterventionReport:
     bench, notes = workbench(prepared, asked, progress)
     progress("intervene", 0, 1, f"latent {asked.latent}")
     made = bench.intervene(asked.latent, asked.sigma)
