@@ -244,7 +244,7 @@ def test_two_thousand_rows_stay_quick(opened: Callable[..., Any]) -> None:
 def test_comparisons_open_and_fit_the_page(opened: Callable[..., Any], width: int) -> None:
     payload = pbmc_payload(4)
     one: Any = {"difference": 0.21, "ci_low": 0.18, "ci_high": 0.24, "p": 1e-9, "q": 3e-9, "n": 40, "n_families": 31,
-                "mdd": 0.04}  # fmt: skip
+                "mdd": 0.04, "mean_scored": 0.8, "mean_all": 0.74, "share": None}  # fmt: skip
     payload["comparisons"] = [
         {"explainer": "markers", "against": against, "scorer": "detection", "judge": "signature", "metric": "auroc",
          "negatives": "random", "scored": one, "all": None if against == HOSTILE else one}
@@ -255,4 +255,27 @@ def test_comparisons_open_and_fit_the_page(opened: Callable[..., Any], width: in
     rows = page.locator("#comparisons tbody tr").all_inner_texts()
     assert len(rows) == 3 and "+0.180 … +0.240" in rows[0] and "40 / 31" in rows[0] and "< 0.0001" in rows[0]
     assert HOSTILE.split("\u2028")[0] in rows[2]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_dictionaries_stand_beside_each_other_and_fit_the_page(
+    opened: Callable[..., Any], width: int
+) -> None:
+    payload = pbmc_payload(4)
+    one: Any = {"difference": -0.05, "ci_low": -0.08, "ci_high": -0.02, "p": 1e-3, "q": 3e-3, "n": 84, "n_families": 99,
+                "mdd": 0.04, "mean_scored": 0.8, "mean_all": 0.74, "share": None}  # fmt: skip
+    row: Any = {"explainer": "markers", "scorer": "detection", "judge": "signature", "negatives": "random",
+                "n_latents": 454, "n_scored": 408, "mean_scored": 0.8, "scored_low": 0.79, "scored_high": 0.81,
+                "mean_all": 0.74, "margin": 0.32, "share_of_ceiling": 0.76, "fvu": 0.26, "selectivity": None,
+                "coverage": 0.7, "distinctness": 41.3}  # fmt: skip
+    payload["dictionaries"] = [
+        {**row, "dictionary": "topk-512-k16", "own": True, "scored": None, "all": None},
+        {**row, "dictionary": HOSTILE, "own": False, "scored": one, "all": one},
+    ]
+    page = opened(payload, width=width)
+    page.click("#dictionaries summary")
+    rows = page.locator("#dictionaries tbody tr").all_inner_texts()
+    assert len(rows) == 2 and "-0.080 … -0.020" in rows[1].replace("−", "-") and "41.3" in rows[0]
+    assert page.locator("#dictionaries tr.headline").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
