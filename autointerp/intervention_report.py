@@ -157,6 +157,11 @@ def _opened(source: Path, asked: Asked, progress: Progress) -> Prepared:
         perturbed_column(obs, asked.perturbation, asked.control or config.control)
     if asked.decoder is not None:
         load_decoder(asked.decoder)
+    if asked.readout == "genes" and prepared.corpus.expression.kind == "scaled":
+        raise UserError(
+            "σ of genes needs expression of 0 or more, and this matrix is scaled. Pass --readout classes, or start a "
+            "run with --layer NAME for counts."
+        )
     if asked.readout == "classes" and asked.classes is None and config.category is None:
         raise UserError("--readout classes: which column has the classes? Pass --classes COLUMN.")
     return prepared

@@ -174,3 +174,9 @@ def test_a_latent_that_cannot_be_explained_is_refused(fitted, monkeypatch):
     ended = command("intervene", fitted, "--latent", 3)
     said = "autointerp: Latent 3 is not explainable (fires nowhere). Pass another --latent."
     assert ended.code == 2 and ended.lines[-1] == said
+
+
+def test_scaled_expression_has_no_proportions(fitted, monkeypatch):
+    monkeypatch.setattr("autointerp.corpus.cells.detect_kind", lambda matrix: "scaled")
+    ended = command("intervene", fitted, "--latent", 0)
+    assert ended.code == 2 and "this matrix is scaled. Pass --readout classes" in ended.lines[-1]
