@@ -58,10 +58,18 @@ class Planted:
     """The factors of a planted corpus as latents, ready to be asked about.
 
     factors : names of those that become latents, in this order; None: all
+    judged : scorers that ask a judge
     """
 
-    def __init__(self, cells: PlantedCells, factors: Sequence[str] | None = None, seed: int = 0):
-        self.cells, self.seed = cells, seed
+    def __init__(
+        self,
+        cells: PlantedCells,
+        factors: Sequence[str] | None = None,
+        seed: int = 0,
+        embedding: str = "pca",
+        judged: Sequence[str] = JUDGED,
+    ):
+        self.cells, self.seed, self._judged = cells, seed, tuple(judged)
         names = [f.name for f in cells.factors] if factors is None else list(factors)
         columns = [cells.factor(name) for name in names]
         self.factors = [cells.factors[column] for column in columns]
@@ -70,7 +78,7 @@ class Planted:
         self.made = Prepared(
             RunConfig(
                 data=Path("planted.h5ad"),
-                embedding="pca",
+                embedding=embedding,
                 activations="activations",
                 group="donor",
                 seed=seed,
@@ -84,7 +92,7 @@ class Planted:
         self._column = dict(zip(names, columns, strict=True))
         self._items = {
             (name, latent): SCORERS[name].items(self.material, latent, "test")
-            for name in (*JUDGED, *READ)
+            for name in (*self._judged, *READ)
             for latent in self.latents
         }
         self._qualities: dict[tuple[int, Meaning | None], dict[str, float]] = {}
@@ -124,8 +132,8 @@ class Planted:
         return pd.concat(tables, ignore_index=True)
 
     def scores(self, name: str, judge: Judge, grades: Iterable[str], shuffle: bool = False) -> pd.DataFrame:
-        """One row a (scorer, label, metric, negatives) of detection and fuzzing."""
-        readers = [(SCORERS[scorer], name, judge) for scorer in JUDGED]
+        """One row a (scorer, label, metric, negatives) of the scorers that ask a judge."""
+        readers = [(SCORERS[scorer], name, judge) for scorer in self._judged]
         return asyncio.run(self._scored(readers, self._labels(grades, shuffle)))
 
     def read(self, grades: Iterable[str], shuffle: bool = False) -> pd.DataFrame:
