@@ -49,6 +49,16 @@ def refuse_controls(config: RunConfig) -> None:
             raise UserError(f"--controls {name}: Pass {fix}, or leave it out.")
 
 
+def own_controls(config: RunConfig) -> list[str]:
+    """Notes on controls that are the run's own dictionary or its only label writer."""
+    own = (
+        [f"{config.dictionary} is this run's own dictionary"] if config.dictionary in config.controls else []
+    )
+    if config.explainers == config.label_controls and len(config.explainers) == 1:
+        own.append(f"{config.explainers[0]} writes this run's labels")
+    return [f"Control {said}: nothing is held against itself." for said in own]
+
+
 def control_config(config: RunConfig, dictionary: Any, kind: str, directory: Path) -> RunConfig:
     """The config of a control: the run's own with another dictionary of the same k, size and preprocessing.
 

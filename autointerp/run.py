@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from autointerp.config import RunConfig
 from autointerp.dictionary_controls import (
     dictionary_controls,
+    own_controls,
     refuse_controls,
     scored,
     scored_control,
@@ -87,6 +88,7 @@ class Run:
             raise UserError(f"Explainer {needing[0]} asks a language model. Pass --model PROVIDER/NAME.")
         self.roles = ({"label": config.model or ""} if needing else {}) | config.scoring_roles
         self.prepared = prepared or Prepared(config, progress, data)
+        self.prepared.notes += own_controls(config)
         self.run_id = config.identity(self.prepared.fingerprint, self.prepared.brought_fingerprint)
         self.directory = config.out or Path("runs") / f"{config.data.stem}-{self.run_id}"
         self.prepared.cache = self.directory / "cache"

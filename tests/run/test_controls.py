@@ -13,7 +13,7 @@ import pytest
 
 import sae
 from autointerp.config import DICTIONARY_CONTROLS, RunConfig
-from autointerp.dictionary_controls import sampled
+from autointerp.dictionary_controls import dictionary_controls, own_controls, sampled
 from autointerp.dictionary_measures import KEY_MEASURES, Ground, encode_rows, key_measures, measure
 from autointerp.evidence.splits import split_items
 from tests.run.biologist import biologist, prompt_of
@@ -156,6 +156,20 @@ def test_measures_beside_scores_are_those_of_the_dictionary_report():
 def test_with_a_model_a_quarter_of_a_control_is_asked_about_and_at_least_fifty(explainable, given, asked):
     config = RunConfig(data="cells.h5ad", max_latents=given)
     assert sampled(config, [""] * explainable + ["fires too rarely"] * 70).max_latents == asked
+
+
+@pytest.mark.parametrize(
+    ("dictionary", "explainers", "controls", "noted"),
+    [("pca", ("markers",), ("pca", "markers"), ["pca is this run", "markers writes"]),
+     ("topk", ("markers",), ("pca", "shuffled"), []),
+     ("topk", ("markers", "one_shot"), ("markers",), []),
+     ("topk", ("markers",), ("markers", "top_set"), [])],
+)  # fmt: skip
+def test_what_would_be_held_against_itself_is_said(dictionary, explainers, controls, noted):
+    config = RunConfig(data="c.h5ad", dictionary=dictionary, explainer=explainers, controls=controls)
+    notes = own_controls(config)
+    assert len(notes) == len(noted) and all(word in note for word, note in zip(noted, notes, strict=True))
+    assert "pca" not in dictionary_controls(config) or dictionary != "pca"
 
 
 @pytest.fixture(scope="module")
