@@ -2,6 +2,9 @@
 
 Fitted on explain items whose class is known; the penalty or bandwidth of the smallest log loss on develop. Classes
 come from a column of obs and reach no prompt. Probabilities are smoothed: p ← (p + 0.001)/Σ.
+
+A logistic head is linear before its softmax: a linear edit moves the log-odds of every item alike, so that held-out
+items add nothing to what its weights say. Where that matters, the kernel head is the readout to ask.
 """
 
 from __future__ import annotations
@@ -76,7 +79,8 @@ def class_readout(
     losses = [-np.log(read(held)[np.arange(len(truth)), truth]).mean() for _, read in made]
     chosen, read = made[int(np.argmin(losses))]
     share = np.bincount(y, minlength=len(names)) / len(y)
-    said = f"{how} head on obs[{column!r}], {chosen}"
+    linear = " (linear: an edit moves the log-odds of all items alike)" if how == "logistic" else ""
+    said = f"{how} head on obs[{column!r}], {chosen}{linear}"
     quality = _quality(read(held), truth, len(names))
     return Readout("classes", said, names, read, np.sqrt(share * (1 - share)), quality, as_they_are)
 

@@ -107,6 +107,7 @@ class Workbench:
             raise ValueError(f"σ needs proportions, which the readout {main.name} has not")
         self.dictionary, self.main, self.others, self.on_data = dictionary, main, tuple(others), on_data
         self.units, self.develop, self.test = units, develop, test
+        self._tried: dict[tuple[int, float], Point] = {}  # on develop: one grid serves every σ
 
     @cached_property
     def _develop_before(self) -> np.ndarray:
@@ -132,8 +133,12 @@ class Workbench:
         """What it takes on develop to reach σ."""
 
         def at(s: float) -> Point:
-            after = self.edited(self.develop, latent, s)
-            return self._point(s, self._held["develop"], after, self._develop_before, self.main.read(after))
+            if (latent, s) not in self._tried:
+                after = self.edited(self.develop, latent, s)
+                read = self.main.read(after)
+                point = self._point(s, self._held["develop"], after, self._develop_before, read)
+                self._tried[latent, s] = point
+            return self._tried[latent, s]
 
         return find_strength(sigma, at, strength_grid(float(self.units[latent])))
 

@@ -163,6 +163,21 @@ def test_class_probabilities_are_scikit_learns_smoothed():
     assert readout.quality.chance == pytest.approx(1 / 3) and readout.quality.n == len(held)
 
 
+def test_a_logistic_head_moves_the_log_odds_of_all_items_alike_and_says_so():
+    made = corpus()
+    classes = np.where(made.embeddings[:, 0] + made.embeddings[:, 1] > 0, "a", "b").astype(object)
+    step = np.array([0.3, -0.1, 0.0, 0.2], np.float32)
+    spread = {}
+    for how in ("logistic", "kernel"):
+        readout = class_readout(made.embeddings, classes, EXPLAIN, DEVELOP, "kind", how)
+        x = made.embeddings[np.abs(made.embeddings[:, :2].sum(1)) < 0.7]  # where smoothing hardly matters
+        before, after = (np.log(p[:, 0] / p[:, 1]) for p in (readout.read(x), readout.read(x + step)))
+        moved = after - before
+        spread[how] = moved.std() / np.abs(moved).mean()
+        assert ("alike" in readout.how) == (how == "logistic")
+    assert spread["logistic"] < 0.1 < 0.3 < spread["kernel"]
+
+
 def test_kernel_classes_are_weighted_shares_smoothed():
     made = corpus()
     classes = classes_of(made)
