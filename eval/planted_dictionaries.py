@@ -34,7 +34,15 @@ from eval.planted import FULL, PlantedCells, load_params, planted_cells
 from eval.planted.embeddings import add_embeddings, explain_rows
 from sae.metrics.coverage import coverage
 
-KINDS = ("topk", "batchtopk", "matryoshka", "icfl", "pca", "random")
+KINDS = (
+    "topk",
+    "batchtopk",
+    "matryoshka",
+    "icfl",
+    "icfl@global",
+    "pca",
+    "random",
+)  # kind@scaling: not its own
 EMBEDDINGS = ("pca", "mlp", "autoencoder")
 CEILING = "ceiling"
 PENALTIES = (0.003, 0.03, 0.3)  # C of the logistic regression, on standardized embeddings
@@ -83,7 +91,12 @@ def measured(cells: PlantedCells, split: Split, embedding: str, kind: str, seed:
         found = ceiling(x, concepts, explain, develop, test)
     else:
         size = sae.default_size(len(explain), x.shape[1])
-        config = sae.DictionaryConfig(d=x.shape[1], m=size.m, k=size.k, kind=kind, seed=seed)
+        name, _, scaling = kind.partition("@")
+        config = sae.DictionaryConfig(d=x.shape[1], m=size.m, k=size.k, kind=name, seed=seed)
+        if scaling:
+            config = sae.DictionaryConfig.from_dict(
+                config.to_dict() | {"scaling": scaling, "unit_norm": False}
+            )
         fitted = sae.fit(x, config, rows=explain).dictionary
         m, k = fitted.config.m, fitted.config.k
         found = coverage(encode_rows(fitted, x), concepts, develop, test)

@@ -18,7 +18,7 @@ from autointerp.prepare import Prepared
 from autointerp.schema import POSITIVE, Label
 from autointerp.score import detection
 
-KINDS = {"random", "neighbour", "co_firing", "same_category"}
+KINDS = {"random", "neighbour", "co_firing", "decoder_similar", "same_category"}
 
 
 def prepared(folder: Path, category: str, **chosen: object) -> Prepared:
