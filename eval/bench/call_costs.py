@@ -27,8 +27,6 @@ OUT = Path(__file__).parent / "results" / "call_costs.csv"
 PARTS = (  # what is added, and the options that add it
     ("labels and their scores", ("--controls", "none")),
     ("shuffled control", ("--controls", "shuffled,ceiling")),
-    ("markers control, with its own shuffled", ("--controls", "shuffled,ceiling,markers")),
-    ("random dictionary control", ("--controls", "shuffled,ceiling,random")),
 )
 DELPHI = 41  # calls a latent of delphi's default set
 COLUMNS = ("part", "role", "labeled_latents", "calls", "calls_per_latent", "tokens_in_per_latent",
@@ -74,7 +72,7 @@ def main() -> None:
 
 
 def _row(part: str, role: str, bodies: list[dict[str, Any]], latents: int) -> dict[str, object]:
-    tokens = _tokenizer()
+    tokens = tokenizer()
     read = sum(len(tokens.encode_ordinary(_said(body))) for body in bodies)
     replied = sum(len(tokens.encode_ordinary(biologist(body).text or "")) for body in bodies)
     figures = {
@@ -93,7 +91,7 @@ def _said(body: dict[str, Any]) -> str:
     return "\n".join([*(str(message["content"]) for message in body["messages"]), form])
 
 
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
     import tiktoken
 
     litellm = find_spec("litellm")  # found and not imported: that would reach for the network
