@@ -41,6 +41,7 @@ from autointerp.cli_options import (
     K,
     Latents,
     Layer,
+    LogProbs,
     Matrix,
     MaxLatents,
     Model,
@@ -93,7 +94,8 @@ def run(
     allow_unpriced: Unpriced = None, scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
     budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None, price_in: PriceIn = None,
-    price_out: PriceOut = None, calibrate: Calibrate = None, attribute: Attribute = None,
+    price_out: PriceOut = None, calibrate: Calibrate = None, logprobs: LogProbs = None,
+    attribute: Attribute = None,
     embedding_model: EmbeddingModel = None, embedding_base_url: EmbeddingUrl = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """From a data file to a report: fit, encode, label, score, report. Running again resumes."""
@@ -138,7 +140,7 @@ def score(
     directory: Directory, scorers: Scorers = None, controls: Controls = None, gene_sets: GeneSets = None,
     judge: Judge = None, judge_base_url: JudgeUrl = None, allow_unpriced: Unpriced = None,
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
-    price_in: PriceIn = None, price_out: PriceOut = None, calibrate: Calibrate = None,
+    price_in: PriceIn = None, price_out: PriceOut = None, calibrate: Calibrate = None, logprobs: LogProbs = None,
     attribute: Attribute = None, embedding_model: EmbeddingModel = None, embedding_base_url: EmbeddingUrl = None,
     dry_run: DryRun = False,
 ) -> None:  # fmt: skip

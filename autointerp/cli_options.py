@@ -95,6 +95,10 @@ Calibrate = Annotated[
     bool | None,
     typer.Option("--calibrate", help="ask a judging model about develop cells too, for Brier scores"),
 ]
+LogProbs = Annotated[
+    bool | None,
+    typer.Option("--logprobs", help="read probabilities from log-probabilities, where the endpoint gives them"),
+]
 Attribute = Annotated[
     str | None,
     typer.Option(

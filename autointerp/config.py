@@ -49,6 +49,7 @@ class FormerJudge(BaseModel):
     scorers: tuple[str, ...]
     base_url: str | None = None
     endpoint_name: str | None = None
+    logprobs: bool = False
 
     @property
     def place(self) -> tuple[str, str | None, str | None]:
@@ -138,6 +139,10 @@ class RunConfig(BaseModel):
     )
     calibrate: bool = Field(
         False, description="ask a judging model about develop items too, for Brier scores; rules always are"
+    )
+    logprobs: bool = Field(
+        False,
+        description="read a judging model's probabilities from log-probabilities, where its endpoint gives them",
     )
     former: tuple[FormerJudge, ...] = Field(
         (), description="judges of earlier score commands, whose rows are kept; written by these"

@@ -34,6 +34,7 @@ class Plan:
     judge : a model, or a rule of ``judge.registry``
     scorers, controls : by name
     calibrate : whether a model is also asked about develop items; a rule always is
+    logprobs : whether a model's probabilities are read from log-probabilities, where its endpoint gives them
     settled : of an earlier command: nothing is sent, and labels with an unanswered question are left out
     """
 
@@ -41,6 +42,7 @@ class Plan:
     scorers: tuple[str, ...]
     controls: tuple[str, ...] = ()
     calibrate: bool = False
+    logprobs: bool = False
     settled: bool = False
 
 
@@ -183,7 +185,7 @@ def _bench(
     elif scorer.asks is not None:
         judge = scorer.asks(session.models[scorer.role], prepared.corpus)
     elif model is not None:
-        judge = LLMJudge(model, prepared.corpus, reask_message)
+        judge = LLMJudge(model, prepared.corpus, reask_message, plan.logprobs)
     else:
         develop = {latent: examples.develop for latent, examples in prepared.example_sets.items()}
         judge = rule_judge(plan.judge, prepared.corpus, develop, usable, prepared.config.seed)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from autointerp.corpus.base import Corpus
-from autointerp.judge.forms import FORMS, kind_of, reader
+from autointerp.judge.expected import PARAMS, expected
+from autointerp.judge.forms import FORMS, kind_of, read, reader
 from autointerp.llm.client import LLM
 from autointerp.llm.items import ask_items
 from autointerp.llm.parse import strict_schema
@@ -23,13 +24,17 @@ SCHEMAS = {kind: strict_schema(form.reply) for kind, form in FORMS.items()}
 
 
 class LLMJudge:
-    """Reads title and description only, beside the items' cards and the panel of genes that the label names."""
+    """Reads title and description only, beside the items' cards and the panel of genes that the label names.
+
+    logprobs : whether probabilities are read from the log-probabilities of their tokens, where the endpoint gives them
+        (it is asked once); see ``judge.expected``
+    """
 
     batch_size = BATCH_SIZE
 
-    def __init__(self, llm: LLM, corpus: Corpus, reask):
+    def __init__(self, llm: LLM, corpus: Corpus, reask, logprobs: bool = False):
         self.name = llm.model
-        self._llm, self._corpus, self._reask = llm, corpus, reask
+        self._llm, self._corpus, self._reask, self._logprobs = llm, corpus, reask, logprobs
 
     async def answer(self, question: Asked) -> Answer:
         """One request for the whole question; one more for the items that it leaves out or answers badly.
@@ -39,6 +44,7 @@ class LLMJudge:
         """
         kind = kind_of(question)
         form = FORMS[kind]
+        finer = self._logprobs and form.read is read and bool(await self._llm.can("logprobs"))
 
         def request(places: Sequence[int], attempt: int) -> Request:
             return self._llm.request(
@@ -49,11 +55,17 @@ class LLMJudge:
                 schema_name=form.reply.__name__,
                 replicate=attempt,
                 purpose="judge",
+                params=PARAMS if finer else {},
             )
 
+        def refine(key: str, values: list[float | None]) -> list[float | None]:
+            reply = self._llm.ledger.get(key)
+            return values if reply is None else expected(reply, values)
+
         said = await ask_items(
-            self._llm, question.n_answers, request, form.reply, reader(question), self._reask
-        )
+            self._llm, question.n_answers, request, form.reply, reader(question), self._reask,
+            refine if finer else None,
+        )  # fmt: skip
         return Answer(said.values, said.failures, said.keys[0], said.status)
 
     def prompt(self, question: Asked) -> str:

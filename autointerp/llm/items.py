@@ -36,6 +36,7 @@ async def ask_items(
     form: type[M],
     read: Callable[[M, int], Read],
     reask: Callable[[str], str] | None = None,
+    refine: Callable[[str, list[Any | None]], list[Any | None]] | None = None,
 ) -> AnsweredItems:
     """Ask about items 0 … n−1 together; then once more about those that are missing or bad, together.
 
@@ -48,6 +49,7 @@ async def ask_items(
         them; depends on nothing else, so that the same items get the same key
     form, reask : see ``LLM.ask_for``
     read : from a reply about some items, and their number, to a value or a failure for each of them
+    refine : from the key of the request that was read, and its values, to better ones
     """
     values: list[Any | None] = [None] * n
     failures: list[str | None] = ["no answer for this item"] * n
@@ -65,7 +67,10 @@ async def ask_items(
             return answered
         keys.extend(answered.keys)
         seen.append(answered.status)
-        for place, value, failure in zip(places, *read(answered.value, len(places)), strict=True):
+        told, problems = read(answered.value, len(places))
+        if refine is not None:
+            told = refine(answered.keys[-1], told)
+        for place, value, failure in zip(places, told, problems, strict=True):
             values[place], failures[place] = value, failure
         return None
 
