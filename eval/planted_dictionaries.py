@@ -34,15 +34,7 @@ from eval.planted import FULL, PlantedCells, load_params, planted_cells
 from eval.planted.embeddings import add_embeddings, explain_rows
 from sae.metrics.coverage import coverage
 
-KINDS = (
-    "topk",
-    "batchtopk",
-    "matryoshka",
-    "icfl",
-    "icfl@global",
-    "pca",
-    "random",
-)  # kind@scaling: not its own
+KINDS = ("topk", "batchtopk", "matryoshka", "icfl", "pca", "random")
 EMBEDDINGS = ("pca", "mlp", "autoencoder")
 CEILING = "ceiling"
 PENALTIES = (0.003, 0.03, 0.3)  # C of the logistic regression, on standardized embeddings
@@ -220,7 +212,7 @@ def _has(frame: pd.DataFrame, seed: int, embedding: str, kind: str) -> bool:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m eval.planted_dictionaries")
     parser.add_argument("--seeds", default="0,1,2", help="of the corpora and of the dictionaries")
-    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--kinds", default=",".join(KINDS), help="comma-separated; kind@scaling")
     parser.add_argument("--embeddings", default=",".join(EMBEDDINGS))
     parser.add_argument("--n-cells", type=int, help="in place of the 12,000 of the parameters")
     here = Path(__file__).parent / "results" / "planted_dictionaries.csv"
