@@ -73,9 +73,13 @@ async def judge_former(
         roles = {} if one.judge in RULE_JUDGES else {"judge": one.judge}
         if "embedding" in plan.scorers and config.embedding_model:
             roles["embedding"] = config.embedding_model
-        own = {"embedding": config.own_urls.get("embedding", config.base_url)}
+        own = {role: url for role, url in config.own_urls.items() if role == "embedding"}
+        here = config.base_url, config.endpoint_name
+        where = here if one.judge in RULE_JUDGES else (one.base_url, one.endpoint_name)
+        if where != here:
+            own.setdefault("embedding", config.base_url)  # not where that judge was
         unsent = Session(
-            roles, ledger, base_url=one.base_url, own_urls=own, endpoint_name=one.endpoint_name, deferred=True,
+            roles, ledger, base_url=where[0], own_urls=own, endpoint_name=where[1], deferred=True,
             wanted=Wanted(), works=config.works,
         )  # fmt: skip
         async with unsent as session:

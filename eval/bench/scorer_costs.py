@@ -3,9 +3,9 @@
 ``AUTOINTERP_DATA=FOLDER python -m eval.bench.scorer_costs`` labels 40 latents of pbmc_facs_zheng (512 latents, k 16) by
 ``markers`` and counts, scorer by scorer, the requests that a batch file would hold: results/scorer_costs.csv. Nothing
 is sent. Tokens are those of cl100k_base, as litellm brings it; replies of chats are as long as the form asks for.
-Without the shuffled control, which repeats all but ``intruder`` on a sample. Latents whose label abstains are counted and
-cost nothing. Vectors of cells (``embedding``) and the
-pseudo-label's half (``surprisal``) serve all latents, so that they weigh less with more of them.
+Without the shuffled control, which repeats all but ``intruder`` on a sample. Latents whose label abstains are counted
+and cost nothing. Vectors of cells (``embedding``) and the pseudo-label's half (``surprisal``) serve all latents, so
+that they weigh less with more of them.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -123,6 +124,19 @@ def answered(line: str) -> str:
     }  # fmt: skip
     said = {"custom_id": asked["custom_id"], "response": {"status_code": 200, "body": body}}
     return json.dumps(said) + "\n"
+
+
+def test_another_judge_leaves_the_rows_of_vectors_and_of_the_first(live, tmp_path):
+    directory = shutil.copytree(live[0], tmp_path / "run")
+    before = pd.read_csv(directory / "scores.csv")
+    ended = command("score", directory, "--judge", "constant", "--scorers", "simulation")
+    assert ended.code == 0, ended.err
+    after = pd.read_csv(directory / "scores.csv")
+    key = ["latent", "explainer", "scorer", "judge", "metric", "negatives"]
+    both = before[before.value.notna()].merge(after, on=key, how="left", suffixes=("", "_now"))
+    assert (both.value == both.value_now).all() and not after.duplicated(key).any()
+    assert set(after[after.scorer == "simulation"].judge) == {"openai/x", "constant"}
+    assert set(after[after.scorer == "embedding"].judge) == {"openai/vectors"}
 
 
 @pytest.mark.parametrize("judge", ["constant", "always_yes", "random", "malformed"])
