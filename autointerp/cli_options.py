@@ -97,7 +97,9 @@ Calibrate = Annotated[
 ]
 LogProbs = Annotated[
     bool | None,
-    typer.Option("--logprobs", help="read probabilities from log-probabilities, where the endpoint gives them"),
+    typer.Option(
+        "--logprobs", help="read probabilities from log-probabilities, where the endpoint gives them"
+    ),
 ]
 Attribute = Annotated[
     str | None,

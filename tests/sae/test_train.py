@@ -140,7 +140,10 @@ def test_fitting_holds_no_more_than_a_pool(tmp_path):
         file[start : start + 8000] = some * (1 + start / len(file))
     del file
     peaks = []
-    for rows in (40_000, 240_000):  # in processes of their own: what a heap keeps of an earlier fit tells nothing
+    for rows in (
+        40_000,
+        240_000,
+    ):  # in processes of their own: what a heap keeps of an earlier fit tells nothing
         command = [sys.executable, "-c", FIT_FROM_A_FILE, tmp_path / "x.npy", str(rows)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
         peaks.append(int(done.stdout))
