@@ -90,7 +90,7 @@ class Planted:
         test = self.made.split.rows("test")
         self._active = cells.activity[test]  # (t, f of the corpus)
         self._column = dict(zip(names, columns, strict=True))
-        self._items = {
+        self.items = {
             (name, latent): SCORERS[name].items(self.material, latent, "test")
             for name in (*self._judged, *READ)
             for latent in self.latents
@@ -170,7 +170,7 @@ class Planted:
         rows = []
         for scorer, name, judge in readers:
             for latent, grade, given, label in asked:
-                factor, items = self.factors[latent], self._items[scorer.name, latent]
+                factor, items = self.factors[latent], self.items[scorer.name, latent]
                 place = (self.seed, name, scorer.name, factor.name, factor.family, grade, given.title)
                 quality = tuple(self.quality(latent, given).values())
                 if isinstance(items, Failure):
