@@ -68,7 +68,7 @@ def report(
     for own in ("source", "concepts", "covariates", "out"):
         options.pop(own)
     from autointerp.cli_progress import Watch
-    from autointerp.dictionary_report import report_dictionary
+    from autointerp.dictionary.report import report_dictionary
     from autointerp.results.dictionary_page import SAID
     from autointerp.results.html_page import number
 
@@ -98,7 +98,7 @@ def report(
 @dictionary.command("compare")
 def compare(sources: Sources, out: CompareOut = None) -> None:
     """Would another seed have found the same latents? Matching one to one (shared latents), and MMCS, pair by pair."""
-    from autointerp.dictionary_compare import compare as compare_all
+    from autointerp.dictionary.compare import compare as compare_all
     from autointerp.results.html_page import number
     from autointerp.results.tables import write_csv
 

@@ -10,7 +10,7 @@ import typer
 from autointerp.cli_options import Control, Directory, GeneSets
 
 if TYPE_CHECKING:
-    from autointerp.intervention_report import InterventionReport
+    from autointerp.intervene.report import InterventionReport
 
 Latent = Annotated[int, typer.Option(help="which latent to turn: 0 … m − 1")]
 Sigma = Annotated[float, typer.Option(help="how far: mean KL of the readout in nats, e.g. 0.1 or 0.3")]
@@ -38,7 +38,7 @@ def intervene(
     from autointerp.cli_dictionary import told_in_one_line
     from autointerp.cli_progress import Watch
     from autointerp.errors import UserError, unknown_name
-    from autointerp.intervention_report import Asked, report_intervention
+    from autointerp.intervene.report import Asked, report_intervention
 
     if sigma <= 0:
         raise UserError(f"--sigma {sigma:g}: σ lies above 0, for example 0.3.")

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from autointerp.config import COMPUTED, DICTIONARIES, RunConfig
 from autointerp.corpus.cells import CellCorpus
 from autointerp.corpus.gene_sets import gene_sets, read_gmt
-from autointerp.dictionary_choice import brought_dictionary, dictionary_size
+from autointerp.dictionary.choice import brought_dictionary, dictionary_size
 from autointerp.errors import UserError
 from autointerp.evidence.activations import Activations, read_activations
 from autointerp.evidence.annotation import Annotation, annotate

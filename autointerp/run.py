@@ -19,7 +19,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from autointerp.config import RunConfig
-from autointerp.dictionary_controls import (
+from autointerp.dictionary.controls import (
     dictionary_controls,
     own_controls,
     refuse_controls,

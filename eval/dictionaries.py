@@ -29,8 +29,8 @@ import torch
 
 import sae
 from autointerp.config import make_config
-from autointerp.dictionary_compare import directions
-from autointerp.dictionary_measures import Ground, encode_rows, measure
+from autointerp.dictionary.compare import directions
+from autointerp.dictionary.measures import Ground, encode_rows, measure
 from autointerp.prepare import Prepared
 from autointerp.run import Run
 from eval.dictionary_table import write_markdown

@@ -27,7 +27,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import sae
-from autointerp.dictionary_measures import encode_rows
+from autointerp.dictionary.measures import encode_rows
 from autointerp.evidence.splits import Split, split_items
 from autointerp.score.compare import Comparison, LatentScores, Share, paired, share_of_margin
 from eval.planted import FULL, PlantedCells, load_params, planted_cells

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from autointerp.dictionary_measures import KEY_MEASURES
+from autointerp.dictionary.measures import KEY_MEASURES
 from autointerp.results.payload import Compared, ComparisonRow
 from autointerp.score.compare import (
     Basis,

@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from autointerp.dictionary_measures import KEY_MEASURES
+from autointerp.dictionary.measures import KEY_MEASURES
 from autointerp.results.comparisons import (
     AT_CHANCE,
     BASES,
@@ -46,7 +46,7 @@ class Scored:
     name : as in the tables; control : the name under which it was asked for, '' for the run's own
     scores, labels, summary : as scores.csv, labels.csv and ``tables.summarize``
     families : (m,) twins, ``score.families.redundancy_families``
-    measures : ``dictionary_measures.key_measures``
+    measures : ``dictionary.measures.key_measures``
     """
 
     name: str

@@ -52,7 +52,7 @@ class DictionaryPage:
     """What the page shows.
 
     names : dictionaries, the one that the page is about first
-    tables : as `dictionary_measures.measure` gives them, of all dictionaries one below the other
+    tables : as `dictionary.measures.measure` gives them, of all dictionaries one below the other
     heat : DataFrame latent, concept, average: selectivity on test of the best latents for every concept
     facts : (what, value), in the head
     command : what to do next

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autointerp.dictionary_measures import MEASURES
+from autointerp.dictionary.measures import MEASURES
 from autointerp.results.dictionary_page import (
     LEFT,
     MOST_CONCEPTS,

@@ -13,8 +13,8 @@ import pytest
 
 import sae
 from autointerp.config import DICTIONARY_CONTROLS, RunConfig
-from autointerp.dictionary_controls import dictionary_controls, own_controls, sampled
-from autointerp.dictionary_measures import KEY_MEASURES, Ground, encode_rows, key_measures, measure
+from autointerp.dictionary.controls import dictionary_controls, own_controls, sampled
+from autointerp.dictionary.measures import KEY_MEASURES, Ground, encode_rows, key_measures, measure
 from autointerp.evidence.splits import split_items
 from tests.run.biologist import biologist, prompt_of
 from tests.run.conftest import command, tables

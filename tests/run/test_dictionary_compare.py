@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import sae
-from autointerp.dictionary_compare import compare
+from autointerp.dictionary.compare import compare
 from autointerp.errors import UserError
 from tests.run.conftest import command
 from tests.run.small_cells import BROUGHT, FITTED, small_cells

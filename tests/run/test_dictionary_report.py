@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from autointerp.dictionary_measures import MEASURES, Ground, encode_rows, latent_table, measure
+from autointerp.dictionary.measures import MEASURES, Ground, encode_rows, latent_table, measure
 from autointerp.evidence.splits import split_items
 from tests.run.conftest import command
 from tests.run.small_cells import BROUGHT, FITTED, WITHHELD, small_cells

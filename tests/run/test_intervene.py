@@ -30,7 +30,7 @@ def turned(fitted):
         ended = command(*asked)
         if ended.code == 0:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("autointerp.intervention_report.RANDOM_LATENTS", 2)
+                patch.setattr("autointerp.intervene.report.RANDOM_LATENTS", 2)
                 real = ["--perturbation", "kind", "--control", f"kind={WITHHELD[0]}-0"]
                 return latent, command(*asked, *real)
         assert ended.code == 2 and ended.lines[-1].startswith(f"autointerp: Latent {latent} ")

@@ -1,6 +1,6 @@
 """What does one dictionary hold, and is it more than chance or PCA would give? Tables and a page beside a run.
 
-The known concepts that a dictionary is held against are read here and in `dictionary_measures` alone: no label, no
+The known concepts that a dictionary is held against are read here and in `dictionary.measures` alone: no label, no
 prompt and no evidence is made from them.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp.config import RunConfig, make_config
-from autointerp.dictionary_measures import Ground, encode_rows, latent_table, measure
+from autointerp.dictionary.measures import Ground, encode_rows, latent_table, measure
 from autointerp.errors import UserError, unknown_name
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results.dictionary_page import DictionaryPage, write_dictionary_page
@@ -31,7 +31,7 @@ class DictionaryReport:
 
     directory : where the tables lie
     page : the file for people
-    tables : by name, as in the directory; see `dictionary_measures.measure`
+    tables : by name, as in the directory; see `dictionary.measures.measure`
     next_command : what to do now
     """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.config import COMMON_CONTROLS, DICTIONARY_CONTROLS, RunConfig
-from autointerp.dictionary_measures import Ground, key_measures
+from autointerp.dictionary.measures import Ground, key_measures
 from autointerp.errors import UserError
 from autointerp.prepare import Prepared, Progress
 from autointerp.results.dictionary_comparisons import Scored
@@ -145,7 +145,7 @@ def _named(progress: Progress, kind: str) -> Progress:
 
 
 def _measures(prepared: Prepared) -> dict[str, float]:
-    """``dictionary_measures.key_measures``; the concepts are those of ``--category``."""
+    """``dictionary.measures.key_measures``; the concepts are those of ``--category``."""
     dictionary, _ = prepared.fitted
     categories, column = prepared.corpus.categories, prepared.config.category
     concepts = None
