@@ -18,7 +18,7 @@ def paired_power(difference: float, sd: float, n: int, alpha: float = 0.05) -> f
 
     That of the t test on n·3/π pairs, noncentral t with ncp = difference/sd·√(n·3/π), at the level that n ranks
     really reach (8 pairs: 0.039). For normal differences it is within 0.03 of simulation from 8 pairs on
-    (``eval/bench/test_sizes.py``); heavier tails have more power. 0 where no p below alpha can be reached (n < 6 at
+    (``eval/bench/sizes_of_tests.py``); heavier tails have more power. 0 where no p below alpha can be reached (n < 6 at
     0.05), NaN where sd is NaN.
 
     Raises ValueError for a negative sd or n < 1.

@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from autointerp.score.compare import paired
-from eval.bench import test_sizes
-from eval.bench.test_sizes import OUT, Design, measured
+from eval.bench import sizes_of_tests
+from eval.bench.sizes_of_tests import OUT, Design, measured
 
 
 def kept(rejected: float, required: str) -> bool:
@@ -34,7 +34,7 @@ def test_equal_labels_are_rarely_told_apart(design):
 def test_twins_taken_for_independent_latents_would_be_told_apart_far_too_often():
     """What families are for: the same draw, every latent its own family."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(test_sizes, "paired", lambda first, second, families: paired(first, second))
+        patch.setattr(sizes_of_tests, "paired", lambda first, second, families: paired(first, second))
         assert measured(Design("paired", "normal", 60, 60, twins=5), 300, seed=1)[0] > 0.2
 
 

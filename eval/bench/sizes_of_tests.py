@@ -1,6 +1,6 @@
 """Do our tests over latents reject 5 % under the null, find the difference they say they find, and cover the truth?
 
-``python -m eval.bench.test_sizes`` writes results/test_sizes.csv beside this file (protocols, section 8). Each row is
+``python -m eval.bench.sizes_of_tests`` writes results/sizes_of_tests.csv beside this file (protocols, section 8). Each row is
 one design, drawn ``replicates`` times and handed to ``autointerp.score.compare.paired``, or to scipy's Welch or
 Mann–Whitney test. ``rejected`` is the share with p < 0.05, under the null its size, else its power; ``coverage`` that
 of the 95 % interval of the difference.
@@ -26,7 +26,7 @@ from scipy.stats import mannwhitneyu, ttest_ind
 from autointerp.score.compare import Comparison, LatentScores, paired
 from autointerp.score.power import paired_mdd, welch_mdd
 
-OUT = Path(__file__).parent / "results" / "test_sizes.csv"
+OUT = Path(__file__).parent / "results" / "sizes_of_tests.csv"
 COLUMNS = ("test", "draws", "n", "n_control", "sd_ratio", "twins", "difference", "replicates", "rejected", "coverage",
            "required")  # fmt: skip
 SD = 0.1
