@@ -6,7 +6,7 @@ reason that counts as chance (abstained, failed, not explainable) enters with ch
 Paired, for label controls on the same latents and items: Wilcoxon's signed-rank test. Unpaired, for dictionaries
 matched on firing rate: Welch's t test and not Mann–Whitney's. The tables compare means, two dictionaries' scores differ
 in spread, and unequal spreads with unequal numbers make Mann–Whitney reject equal means far too often, where Welch
-holds its level (``eval/bench/sizes_of_tests.py``); its interval is that of the difference of means which stands beside it.
+holds its level (``eval/bench/sizes_of_tests.py``); its interval is that of the difference beside it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Do our tests over latents reject 5 % under the null, find the difference they say they find, and cover the truth?
 
-``python -m eval.bench.sizes_of_tests`` writes results/sizes_of_tests.csv beside this file (protocols, section 8). Each row is
+``python -m eval.bench.sizes_of_tests`` writes results/sizes_of_tests.csv (protocols, section 8). Each row is
 one design, drawn ``replicates`` times and handed to ``autointerp.score.compare.paired``, or to scipy's Welch or
 Mann–Whitney test. ``rejected`` is the share with p < 0.05, under the null its size, else its power; ``coverage`` that
 of the 95 % interval of the difference.
