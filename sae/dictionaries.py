@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from . import kernels
 from .config import DictionaryConfig
 from .preprocess import Preprocessing, Scaled
-from .rows import first_not_finite
+from .rows import refuse_not_finite
 
 PRE_BYTES = 1 << 26
 
@@ -259,7 +259,5 @@ class TopK(nn.Module):
         x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.config.d:
             raise ValueError(f"the dictionary takes rows of {self.config.d} dimensions, got shape {x.shape}")
-        bad = first_not_finite(np.arange(len(x)), x)
-        if bad is not None:
-            raise ValueError(f"row {bad} of the embedding holds NaN or infinity")
+        refuse_not_finite(np.arange(len(x)), x)
         return x

@@ -12,7 +12,7 @@ import numpy as np
 
 from .dictionaries import Dictionary, SparseCodes
 from .encode_partial import JOURNAL, Partial
-from .rows import Rows, blocks, chosen_rows, first_not_finite
+from .rows import Rows, blocks, chosen_rows, refuse_not_finite
 
 
 def encode_to_disk(
@@ -71,9 +71,7 @@ def _codes(
     dictionary: Dictionary, numbers: np.ndarray, block: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`csr` of one block (b, d) of these rows."""
-    bad = first_not_finite(numbers, block)
-    if bad is not None:
-        raise ValueError(f"row {bad} of the embedding holds NaN or infinity")
+    refuse_not_finite(numbers, block)
     return csr(dictionary.encode(block))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 IN_MEMORY_BYTES = 1 << 30  # float32 rows up to this size are held at once
 POOL_BYTES = 1 << 28  # beyond it, blocks are shuffled in pools of this size
 BLOCKS_A_POOL = 16
+LARGEST = np.float64(np.finfo(np.float32).max)
 
 
 class Rows(Protocol):
@@ -63,10 +64,14 @@ def read(x: Rows, rows: np.ndarray) -> np.ndarray:
     return values if len(rows) == last + 1 - first else values[rows - first]
 
 
-def first_not_finite(row_numbers: np.ndarray, values: np.ndarray) -> int | None:
-    """The first row number whose values hold a NaN or an infinity."""
-    bad = ~np.isfinite(values).all(1)
-    return int(row_numbers[bad.argmax()]) if bad.any() else None
+def refuse_not_finite(row_numbers: np.ndarray, values: np.ndarray) -> None:
+    """``ValueError`` names the first row (of b) whose values (b, d) hold NaN, infinity or what float32 cannot."""
+    fits = (values.min(1) >= -LARGEST) & (values.max(1) <= LARGEST)  # (b,), False for NaN
+    if not fits.all():
+        raise ValueError(
+            f"row {row_numbers[fits.argmin()]} of the embedding holds NaN or infinity, or a number too large for "
+            "float32; leave that row out or mend it"
+        )
 
 
 def shuffled(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .rows import Rows, blocks, first_not_finite
+from .rows import Rows, blocks, refuse_not_finite
 
 SHRINK_BELOW = 10  # rows a dimension; with 10, eigenvalues of white noise still spread over 0.47 … 1.73
 FLOOR = 1e-8  # a component with less than this share of the largest variance is dropped
@@ -51,9 +51,7 @@ def moments(x: Rows, rows: np.ndarray, block_rows: int, full: bool) -> Moments:
     d = x.shape[1]
     count, mean, scatter = 0, np.zeros(d), np.zeros((d, d) if full else d)
     for numbers, values in blocks(x, rows, block_rows):
-        bad = first_not_finite(numbers, values)
-        if bad is not None:
-            raise ValueError(f"row {bad} of the embedding holds NaN or infinity")
+        refuse_not_finite(numbers, values)
         b, values = len(values), values.astype(np.float64)
         about = values - values.mean(0)  # (b, d)
         delta = values.mean(0) - mean  # (d,)

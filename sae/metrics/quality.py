@@ -53,7 +53,7 @@ def quality(
         spread += float((scaled**2).sum())
         means += scaled.sum(0)
         norms = np.linalg.norm(about, axis=1) * np.linalg.norm(decoded, axis=1)  # (b,)
-        cosines += float(((about * decoded).sum(1) / np.maximum(norms, 1e-30)).sum())
+        cosines += float(((about * decoded).sum(1) / np.where(norms > 0, norms, 1.0)).sum())
         active = torch.from_numpy(codes.indices[codes.values > 0])
         fired += torch.bincount(active, minlength=dictionary.config.m)
     n = len(rows)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sae import DictionaryConfig, SparseCodes, untrained
+from sae import DictionaryConfig, SparseCodes, fit, untrained
 
 
 def embedding(n=300, d=12, seed=0):
@@ -98,5 +98,16 @@ def test_unfit_input_is_refused():
     with pytest.raises(ValueError, match="latent 40 does not exist; latents are 0 … 39"):
         dictionary.edit(x, 40, 1.0)
     x[17, 3] = np.nan
-    with pytest.raises(ValueError, match="row 17 "):
+    with pytest.raises(ValueError, match=r"row 17 .* leave that row out or mend it"):
         dictionary.encode(x)
+
+
+@pytest.mark.parametrize("kind", ["topk", "jumprelu", "icfl"])
+@pytest.mark.parametrize(("dtype", "value"), [(np.float64, 1e39), (np.float64, -1e300), (np.float16, np.inf)])
+def test_what_float32_cannot_hold_is_refused_and_never_encoded_as_nan(kind, dtype, value):
+    x = embedding().astype(dtype)
+    dictionary = fit(x, DictionaryConfig(d=12, m=16, k=4, kind=kind, steps=2)).dictionary
+    x[21, 5] = value
+    for refused in (lambda: dictionary.encode(x), lambda: untrained(x, DictionaryConfig(d=12, m=16, k=4))):
+        with pytest.raises(ValueError, match=r"row 21 .* too large for float32"):
+            refused()

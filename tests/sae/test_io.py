@@ -5,7 +5,9 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch_file
 
 from sae import DictionaryConfig, fit, load, save
 
@@ -66,7 +68,7 @@ def test_a_missing_config_key_is_named(saved, key):
             {"decoder": np.zeros((16, 9), np.float32)},
             "key 'decoder' must be float32 .16, 10., got float32 .16, 9.",
         ),
-        ({"bias": np.zeros(10, np.float64)}, "key 'bias' must be float32 .10,., got float64"),
+        ({"bias": np.zeros(10, np.float64)}, "key 'bias' must be float32 .10,., got F64"),
         ({"scale": np.zeros(10, np.float32)}, "keys 'center', 'scale'"),
         ({"bias": np.full(10, 0.5, np.float32)}, "key 'fingerprint' does not fit weights.safetensors"),
     ],
@@ -127,6 +129,16 @@ def test_a_pickle_is_never_opened(saved, tmp_path):
     with pytest.raises(ValueError, match=r"weights\.safetensors cannot be read"):
         load(directory)
     assert not witness.exists()
+
+
+@pytest.mark.parametrize(("dtype", "said"), [(torch.bfloat16, "BF16"), (torch.float8_e4m3fn, "F8_E4M3")])
+def test_a_type_that_numpy_does_not_know_is_named(saved, dtype, said):
+    dictionary, directory, _ = saved
+    weights = {name: torch.tensor(values) for name, values in dictionary.weights().items()}
+    weights["encoder"] = weights["encoder"].to(dtype)
+    save_torch_file(weights, directory / "weights.safetensors")
+    with pytest.raises(ValueError, match=f"key 'encoder' must be float32 .16, 10., got {said} .16, 10."):
+        load(directory)
 
 
 def test_what_is_there_is_not_overwritten(saved):
