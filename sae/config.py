@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 TRAINED = ("topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "p_anneal", "icfl")
 KINDS = (*TRAINED, "pca", "ica", "nmf", "neurons", "random")
 SCALINGS = ("global", "dimension", "whiten", "none")
@@ -60,6 +62,9 @@ class DictionaryConfig:
         for name in ("d", "m", "k", "seed", "batch_size", "steps", "aux_k", "dead_after"):
             value = getattr(self, name)
             optional = name in ("batch_size", "steps", "aux_k", "dead_after")
+            if isinstance(value, np.integer):
+                value = int(value)
+                object.__setattr__(self, name, value)
             if isinstance(value, bool) or not (isinstance(value, int) or (value is None and optional)):
                 raise ValueError(f"{name} must be a whole number, got {value!r}")
             least = 0 if name in ("seed", "aux_k") else 1
@@ -73,6 +78,15 @@ class DictionaryConfig:
             raise ValueError(
                 f"kind icfl takes k of at most d/2 = {self.d / 2:g} active latents, got {self.k}"
             )
+        for name in ("held_back", "warmup", "decay", "aux_coef", "grad_clip", "lr"):
+            value = getattr(self, name)
+            if isinstance(value, np.floating):
+                value = float(value)
+                object.__setattr__(self, name, value)
+            if isinstance(value, bool) or not (
+                isinstance(value, int | float) or (value is None and name == "lr")
+            ):
+                raise ValueError(f"{name} must be a number, got {value!r}")
         for name in ("held_back", "warmup", "decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
@@ -151,19 +165,19 @@ class Size(NamedTuple):
 
 
 def default_size(
-    n_explain: int, d: int, latents: int | Literal["auto"] = "auto", k: int | Literal["auto"] = "auto"
+    n: int, d: int, latents: int | Literal["auto"] = "auto", k: int | Literal["auto"] = "auto"
 ) -> Size:
     """k = clip(d / 6, 4, 32), m = clip(n·k / 160, 32, 16384), both rounded down to powers of two.
 
-    n_explain : items that the dictionary is fitted on
+    n : items of the data; those that the dictionary is fitted on (explain) are about half of them
     d : embedding dimension; an automatic k never exceeds it
     latents, k : the user's own choice instead
 
-    ``ValueError`` where n_explain, d, m or k is not positive, k > m or k > d.
+    ``ValueError`` where n, d, m or k is not positive, k > m or k > d.
     """
-    if n_explain <= 0 or d <= 0:
-        raise ValueError(f"a dictionary needs items and dimensions, got {n_explain} items of {d} dimensions")
-    data = f"{n_explain:,} items of {d} dimensions"
+    if n <= 0 or d <= 0:
+        raise ValueError(f"a dictionary needs items and dimensions, got {n} items of {d} dimensions")
+    data = f"{n:,} items of {d} dimensions"
     if k == "auto":
         chosen_k = min(_power_of_two(min(max(d / 6, 4), 32)), _power_of_two(d))
         if latents != "auto" and latents > 0:
@@ -172,7 +186,7 @@ def default_size(
     else:
         chosen_k, why_k = k, f"k = {k} active per item (as asked)"
     if latents == "auto":
-        wanted = n_explain * chosen_k / 160
+        wanted = n * chosen_k / 160
         m = _power_of_two(min(max(wanted, 32), 16384))
         why_m = f"m = {m} latents (n·k/160 = {wanted:,.0f}, kept within 32 and 16,384)"
     else:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from sae import DictionaryConfig, default_size
@@ -44,6 +45,9 @@ def test_default_size_keeps_what_the_user_chose():
         ({"center": "median"}, "unknown center 'median'; known are mean, controls, none"),
         ({"unit_norm": 1}, "unit_norm must be true or false, got 1"),
         ({"lr": 0.0}, "lr must be positive"),
+        ({"lr": "0.1"}, "lr must be a number, got '0.1'"),
+        ({"held_back": None}, "held_back must be a number, got None"),
+        ({"k": np.float32(2)}, "k must be a whole number"),
         ({"lr": float("nan")}, "lr must be positive and finite"),
         ({"held_back": 1.0}, "held_back must be a share"),
         ({"warmup": 0.6, "decay": 0.6}, "warmup [+] decay"),
@@ -53,6 +57,13 @@ def test_impossible_values_are_refused_in_one_line(changed, message):
     with pytest.raises(ValueError, match=message) as error:
         DictionaryConfig(**({"d": 16, "m": 8, "k": 4} | changed))
     assert "\n" not in str(error.value)
+
+
+def test_numpy_numbers_are_kept_as_plain_ones():
+    config = DictionaryConfig(d=np.int64(16), m=np.int32(8), k=4, lr=np.float32(0.5))
+    assert config == DictionaryConfig(d=16, m=8, k=4, lr=0.5)
+    assert type(config.d) is type(config.m) is int and type(config.lr) is float
+    assert json.loads(json.dumps(config.to_dict()))["d"] == 16
 
 
 def test_an_impossible_size_is_refused():
