@@ -332,24 +332,9 @@ def _close(made: Run, stage: str, result: Any) -> None:
 
 def _print_summary(made: Run) -> None:
     from autointerp.results.comparisons import comparison_lines
+    from autointerp.results.tables import summary_lines
 
-    table = made.summary
-    shown = table[(table.scorer == "detection") & (table.metric == "auroc")]
-    for row in shown.to_dict(orient="records"):
-        figures = {
-            "median": f"{row['median']:.3f}",
-            "mean_all": f"{row['mean_all']:.3f}",
-            "shuffled": f"{row['shuffled']:.3f}",
-            "margin": f"{row['margin']:+.3f}",
-            "ceiling": f"{row['ceiling']:.3f}",
-            "share of its margin": f"{row['share_of_ceiling']:.2f}",
-        }
-        said = [f"{name} {figure}" for name, figure in figures.items() if not figure.endswith("nan")]
-        print(
-            f"{row['explainer']}, detection by {row['judge']}, AUROC against {row['negatives']} negatives: "
-            f"{row['n_scored']} of {row['n_latents']} latents scored{'; ' if said else ''}{', '.join(said)}"
-        )
-    for line in comparison_lines(made.comparisons):
+    for line in (*summary_lines(made.summary), *comparison_lines(made.comparisons)):
         print(line)
 
 

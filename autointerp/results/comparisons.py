@@ -56,6 +56,8 @@ def comparison_table(
 ) -> pd.DataFrame:
     """One row per comparison and basis (``score.compare``): labels of each explainer against controls.
 
+    Labels without any score (a judge that cannot be read, say) are in no comparison.
+
     ``kind`` is ``label control`` (``against`` is ``shuffled``, over max(0.5, shuffled), so that ``difference`` is the
     margin, or an explainer that was asked for as a control), ``ceiling``, ``labels`` (another explainer of the run) or
     ``dictionary control``; all but the last are paired. ``difference``, ``mean`` and ``control`` are over redundancy
@@ -74,7 +76,7 @@ def comparison_table(
     for kind, place, against, own, other in _pairs(scores, labels, controls, only_controls):
         for basis in BASES:
             compared = paired(own, other, families, basis)
-            if compared.n == 0:
+            if compared.n == 0 or np.isnan(own.values).all():  # all at chance: nothing was measured
                 continue
             none = Share(math.nan, math.nan, math.nan)
             share = share_of_margin(own, other, families, basis) if kind == CEILING else none
@@ -128,7 +130,7 @@ def as_compared(row: dict[str, Any]) -> Compared:
 def comparison_lines(table: pd.DataFrame) -> list[str]:
     """What a terminal is told: the headline comparisons, detection's AUROC against random negatives, all latents."""
     shown = table[(table.scorer == "detection") & (table.metric == "auroc") & (table.negatives == "random")]
-    lines = []
+    lines, several = [], shown.judge.nunique() > 1
     for row in shown[shown.basis == "all"].to_dict(orient="records"):
         bounds = "" if math.isnan(row["ci_low"]) else f" [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
         over = "max(0.5, shuffled)" if row["against"] == "shuffled" else row["against"]
@@ -136,8 +138,9 @@ def comparison_lines(table: pd.DataFrame) -> list[str]:
         if row["kind"] == DICTIONARY_CONTROL:
             over, latents = f"labels of {over}", "explainable latents that fire as often"
             of = f"{row['n']} matched, {row['n_families']} families of both"
+        by = f", by {row['judge']}" if several else ""
         lines.append(
-            f"{row['explainer']} − {over}, {latents}: {row['difference']:+.3f}{bounds}, q {row['q']:.2g} ({of})"
+            f"{row['explainer']} − {over}{by}, {latents}: {row['difference']:+.3f}{bounds}, q {row['q']:.2g} ({of})"
         )
     return lines
 

@@ -207,6 +207,33 @@ def summarize(scores: pd.DataFrame, labels: pd.DataFrame, families: np.ndarray |
     return made.sort_values(list(SUMMARY_COLUMNS[:5]), ignore_index=True, kind="stable")
 
 
+def summary_lines(summary: pd.DataFrame) -> list[str]:
+    """What a terminal is told: detection's AUROC against every kind of negatives, the headline of other scorers."""
+    lines = []
+    for row in summary.to_dict(orient="records"):
+        scorer = SCORERS.get(row["scorer"])
+        headline = (scorer.metric, scorer.headline) if scorer and scorer.name != "signature" else None
+        detected = (row["scorer"], row["metric"]) == ("detection", "auroc")
+        if not detected and (row["metric"], row["negatives"]) != headline:
+            continue
+        figures = {
+            "median": f"{row['median']:.3f}",
+            "mean_all": f"{row['mean_all']:.3f}",
+            "shuffled": f"{row['shuffled']:.3f}",
+            "margin": f"{row['margin']:+.3f}",
+            "ceiling": f"{row['ceiling']:.3f}",
+            "share of its margin": f"{row['share_of_ceiling']:.2f}",
+        }
+        said = [f"{name} {figure}" for name, figure in figures.items() if not figure.endswith("nan")]
+        name = "AUROC" if row["metric"] == "auroc" else row["metric"]
+        against = f" against {row['negatives']} negatives" if row["negatives"] else ""
+        lines.append(
+            f"{row['explainer']}, {row['scorer']} by {row['judge']}, {name}{against}: "
+            f"{row['n_scored']} of {row['n_latents']} latents scored{'; ' if said else ''}{', '.join(said)}"
+        )
+    return lines
+
+
 def _bounds(latents: np.ndarray, values: np.ndarray, families: np.ndarray | None) -> dict[str, float]:
     """95 % of the mean over latents, families as clusters of n_f: se² = F/(F − 1)·Σ n_f²(ȳ_f − ȳ)²/n², t on F − 1.
 

@@ -254,7 +254,7 @@ def spearman_interval(x: np.ndarray, y: np.ndarray, level: float = 0.95) -> Inte
         rho,
         min(rho, math.tanh(center - half)),
         max(rho, math.tanh(center + half)),
-        "Fisher z, Bonett-Wright",
+        f"Fisher z, Bonett-Wright, {ITEMS_ONLY}",
         n,
         0,
     )

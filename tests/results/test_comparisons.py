@@ -9,7 +9,7 @@ import pytest
 
 from autointerp.results import html_page
 from autointerp.results.comparisons import comparison_lines, comparison_rows, comparison_table
-from autointerp.results.tables import scores_frame, summarize
+from autointerp.results.tables import scores_frame, summarize, summary_lines
 from autointerp.schema import Score
 from autointerp.score.metrics import TOO_FEW
 from tests.results.pbmc_payload import pbmc_payload
@@ -121,6 +121,46 @@ def test_explainers_are_compared_with_each_other_and_q_counts_all_tests():
     assert len(lines) == 3 and "one_shot − max(0.5, shuffled), all latents: +0.3" in "".join(lines)
     assert comparison_table(*tables([scored(0, 0.8)]), np.arange(M)).empty  # no control, no comparison
     assert comparison_lines(comparison_table(*tables([scored(0, 0.8)]), np.arange(M))) == []
+
+
+def test_a_judge_that_cannot_be_read_is_in_no_comparison_and_the_others_are_named():
+    made = [scored(i, 0.8, 0.5) for i in range(M)] + [scored(i, 0.9, explainer="ceiling") for i in range(M)]
+    frame, labels, _ = tables(made)
+    unread = frame[frame.explainer == "markers"].assign(
+        judge="malformed", value=np.nan, reason="50 of 50 answers failed: malformed", n=0, n_failed=50
+    )
+    frame = pd.concat([frame, unread, unread.assign(judge="constant", value=0.5)], ignore_index=True)
+    frame.loc[frame.judge == "constant", ["reason", "n", "n_failed"]] = ["", 50, 0]
+    summary = summarize(frame, labels)
+    got = comparison_table(frame, labels, summary, np.arange(M))
+    assert set(got.judge) == {"signature", "constant"}
+    told = comparison_lines(got)
+    assert sum("− ceiling, by constant," in line for line in told) == 1 and len(told) == 4
+    (line,) = [line for line in summary_lines(summary) if "malformed" in line]
+    assert line.startswith("markers, detection by malformed, AUROC against random negatives: 0 of 40")
+
+
+def test_a_terminal_is_told_of_every_scorer_one_number_each_besides_detection():
+    named = {"explainer": "markers", "judge": "signature", "n_scored": 3, "n_latents": 4, "median": 0.5}
+    names = ("mean_all", "shuffled", "margin", "ceiling", "share_of_ceiling")
+    rows = [
+        ("detection", "auroc", "neighbour"), ("detection", "recall", ""), ("fuzzing", "auroc", "all"),
+        ("fuzzing", "auroc", "matched"), ("simulation", "pearson", "random"), ("intruder", "above_chance", "random"),
+        ("signature", "auroc", "random"),
+    ]  # fmt: skip
+    told = summary_lines(
+        pd.DataFrame(
+            [
+                named
+                | dict.fromkeys(names, np.nan)
+                | dict(zip(("scorer", "metric", "negatives"), r, strict=True))
+                for r in rows
+            ]
+        )
+    )
+    heads = [line.partition(", ")[2].partition(" by ")[0] for line in told]
+    assert heads == ["detection", "fuzzing", "simulation", "intruder"]
+    assert told[2].endswith("pearson against random negatives: 3 of 4 latents scored; median 0.500")
 
 
 def test_the_page_shows_both_bases_and_trusts_no_name():
