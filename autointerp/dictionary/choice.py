@@ -10,11 +10,13 @@ from autointerp.errors import UserError
 
 
 def dictionary_size(config: RunConfig, n: int, d: int) -> Any:
-    """``sae.Size`` for n items of d dimensions; UserError where --latents or --k is impossible."""
+    """``sae.Size`` for n items of d dimensions; UserError where --latents or --k is impossible for the kind."""
     import sae
 
     try:
-        return sae.default_size(n, d, config.latents, config.k)
+        size = sae.default_size(n, d, config.latents, config.k)
+        sae.DictionaryConfig(d=d, m=size.m, k=size.k, kind=config.dictionary)  # ICFL takes at most d / 2
+        return size
     except ValueError as error:
         raise UserError(f"--latents {config.latents}, --k {config.k}: {error}.") from error
 

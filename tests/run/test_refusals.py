@@ -48,6 +48,7 @@ def refused(*arguments, saying=()):
         (("--pca", "10", "--k", "11", "--latents", "32"), ("k = 11", "d = 10")),
         (("--pca", "1"), ("--pca",)),
         (("--pca", "many"), ("--pca", "--help")),
+        ((*EMBEDDING, "--dictionary", "icfl", "--k", "9", "--latents", "32"), ("--k 9", "d/2 = 8")),
         ((*EMBEDDING, "--dictionary", "topkk"), ("topkk", "--dictionary")),
         ((*EMBEDDING, "--activations", "X_no"), ("'X_no'", "'X_act'")),
         ((*EMBEDDING, "--activations", "no.npz"), ("No such file: no.npz",)),
