@@ -180,20 +180,24 @@ def _covariate_columns(obs: pd.DataFrame, columns: Sequence[str]) -> dict[str, n
 
 
 def _baselines(dictionary: Any, prepared: Prepared, notes: list[str], progress: Progress) -> dict[str, Any]:
-    """An untrained dictionary and PCA's twins of the same size on the same rows, by name."""
+    """An untrained dictionary and PCA's twins of the same size and preprocessing on the same rows, by name."""
     import sae
 
     config, explain, x = dictionary.config, prepared.split.rows("explain"), prepared.corpus.embeddings
+    same = {name: getattr(config, name) for name in ("scaling", "center", "unit_norm")}
+    uses_controls = config.scaling == "whiten" or config.center == "controls"
+    is_control = prepared.corpus.is_control if uses_controls else None
+    controls = None if is_control is None else explain[is_control[explain]]
     made = {}
     for number, kind in enumerate(("random", "pca")):
         if config.kind == kind:
             continue
         progress("baselines", number, 2, kind)
         wanted = sae.DictionaryConfig(
-            d=config.d, m=config.m, k=config.k, kind=kind, seed=prepared.config.seed
+            d=config.d, m=config.m, k=config.k, kind=kind, seed=prepared.config.seed, **same
         )
         try:
-            fitted = sae.fit(x, wanted, rows=explain).dictionary
+            fitted = sae.fit(x, wanted, rows=explain, controls=controls).dictionary
         except ValueError as error:
             notes.append(f"No baseline of kind {kind}: {error}.")
             continue

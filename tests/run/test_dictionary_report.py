@@ -8,7 +8,9 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
+import sae
 from autointerp.dictionary.measures import MEASURES, Ground, encode_rows, latent_table, measure
+from autointerp.dictionary.report import report_dictionary
 from autointerp.evidence.splits import split_items
 from tests.run.conftest import command
 from tests.run.small_cells import BROUGHT, FITTED, WITHHELD, small_cells
@@ -65,6 +67,28 @@ def test_a_run_is_measured_beside_baselines(fitted, reported):
     assert "topk-12-k3" in page and f"{WITHHELD[0]}-3" in page
     assert "coverage" in reported.out and str(fitted / "dictionary") in reported.out
     assert reported.lines[-1].startswith("Next: open ")
+
+
+def test_baselines_have_the_preprocessing_of_the_dictionary(cells, tmp_path, monkeypatch):
+    """Else a whitened dictionary would be held against PCA of another space."""
+    whitened = ("--scaling", "whiten", "--center", "controls", "--unit-norm", "--control", "kind=zeta-kind-0")
+    directory = tmp_path / "run"
+    ended = command("fit", "--data", cells, *FITTED, *whitened, "--dictionary", "neurons", "--out", directory)
+    assert ended.code == 0, ended.err
+    made, fit = {}, sae.fit
+
+    def noted(x, config, **options):
+        made[config.kind] = fit(x, config, **options).dictionary.preprocessing
+        return fit(x, config, **options)
+
+    monkeypatch.setattr(sae, "fit", noted)
+    report_dictionary(directory, {})
+    own = sae.load(next(directory.glob("cache/dictionary-*/"))).preprocessing
+    assert made.keys() == {"random", "pca"}
+    for preprocessing in made.values():
+        assert preprocessing.record() == own.record() and preprocessing.unit_norm
+        for name, values in own.arrays().items():
+            np.testing.assert_array_equal(preprocessing.arrays()[name], values)
 
 
 def test_the_report_changes_nothing_of_the_run(fitted, reported):
