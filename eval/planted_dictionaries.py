@@ -2,7 +2,8 @@
 
 ``python -m eval.planted_dictionaries --seeds 0,1,2 --out eval/results/planted_dictionaries.csv`` draws one corpus a
 seed, embeds it three ways (principal components, a random network, a trained autoencoder), fits every kind of
-dictionary at its default size with that seed on the explain cells, and measures F1 factor by factor.
+dictionary with that seed on the explain cells, of the size that the default rule gives for their number, and measures
+F1 factor by factor.
 
 F1 is that of `sae.metrics.coverage`: latent and threshold t · maximum, t in 0, 0.1 … 0.9, are chosen on develop cells,
 F1 is of test cells; a factor is there where its activity is above 0. The ceiling is the same F1 of a logistic
