@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -70,7 +71,7 @@ def command(*arguments: object) -> Ended:
 
 
 def process(arguments: Sequence[object], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """The command line in a process of its own, from the checkout."""
+    """The command line in a process of its own, from the checkout. Ctrl-C reaches it also from a background job."""
     return subprocess.Popen(
         [sys.executable, "-m", "autointerp", *map(str, arguments)],
         cwd=REPOSITORY,
@@ -78,6 +79,7 @@ def process(arguments: Sequence[object], environment: dict[str, str] | None = No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
