@@ -279,3 +279,11 @@ def test_dictionaries_stand_beside_each_other_and_fit_the_page(
     assert len(rows) == 2 and "-0.080 … -0.020" in rows[1].replace("−", "-") and "41.3" in rows[0]
     assert page.locator("#dictionaries tr.headline").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_value_from_few_active_items_says_so_on_its_card(opened: Callable[..., Any]) -> None:
+    payload = pbmc_payload()
+    payload["latents"][2]["scores"][0]["reason"] = "low_n"
+    page = opened(payload, "#latent-2")
+    page.wait_for_selector("#card[open]")
+    assert [text.strip() for text in page.locator("#card .tally .bad").all_inner_texts()] == ["low n"]

@@ -58,7 +58,8 @@ function scoresSection(card, entry) {
             h("td", { class: "num", title: "share of the ceiling's margin" }, fixed(score.share))]
           : h("td", { colspan: 7, class: "muted reason" }, score.reason || "no value"),
         h("td", { class: "num muted tally", title: `${count(score.n_pos)} active of ${count(score.n)} items; ${count(score.n_failed)} failed answers` },
-          `${count(score.n_pos)}/${count(score.n)}`, score.n_failed ? h("span", { class: "bad" }, ` ${count(score.n_failed)} failed`) : null));
+          `${count(score.n_pos)}/${count(score.n)}`, score.n_failed ? h("span", { class: "bad" }, ` ${count(score.n_failed)} failed`) : null,
+          known(score.value) && score.reason ? h("span", { class: "bad" }, ` ${words(score.reason)}`) : null));
     })]);
   const head = h("tr", {}, h("th", { scope: "col" }, "negatives"), h("th", { scope: "col", class: "num" }, "value"),
     h("th", { scope: "col", class: "num range" }, "95 %"), h("th", { scope: "col", class: "mark" }, axisMark(scale, width)), h("th", { scope: "col", class: "num shuffled-ink" }, "shuffled"),
