@@ -54,7 +54,12 @@ GeneSets = Annotated[
     list[Path] | None, typer.Option("--gene-sets", help="GMT file of gene sets; may be repeated")
 ]
 Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [default: no language model]")]
-Judge = Annotated[str | None, typer.Option(help="judging model, or signature [default: the labeling model]")]
+Judge = Annotated[
+    str | None,
+    typer.Option(
+        help="judging model [default: the labeling model], or a rule: signature, constant, always_yes, random, malformed"
+    ),
+]
 BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint")]
 JudgeUrl = Annotated[
     str | None,
@@ -81,7 +86,8 @@ DryRun = Annotated[
 Scorers = Annotated[
     str | None,
     typer.Option(
-        help="comma-separated: detection,detection:masked,fuzzing,simulation,intruder,embedding,surprisal,signature"
+        help="comma-separated: detection,detection:masked,fuzzing,simulation,intruder,embedding,surprisal,signature,"
+        "match:READOUT:SIGMA,2afc:READOUT:SIGMA (genes or classes; 0.1 or 0.3; match alone is match:genes:0.3)"
     ),
 ]
 Controls = Annotated[

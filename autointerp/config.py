@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from autointerp.errors import UserError, unknown_name
 
-SCORERS = (
+_AMPLIFIED = tuple(f"{readout}:{sigma}" for readout in ("genes", "classes") for sigma in ("0.1", "0.3"))
+SCORERS = (  # the last ask about amplified latents: what was read, and how far it was moved
     "detection",
     "detection:masked",
     "fuzzing",
@@ -22,7 +23,9 @@ SCORERS = (
     "embedding",
     "surprisal",
     "signature",
+    *(f"{kind}:{place}" for kind in ("match", "2afc") for place in _AMPLIFIED),
 )
+SHORT_SCORERS = {"match": "match:genes:0.3", "2afc": "2afc:genes:0.3"}
 DEFAULT_SCORERS = ("detection", "signature")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
@@ -137,6 +140,14 @@ class RunConfig(BaseModel):
         None,
         description="MODULE:CALLABLE of (x (b, d), latent) -> (b, g): true marks of fuzzing, in place of contrasts",
     )
+    decoder: str | None = Field(
+        None,
+        description="MODULE:CALLABLE of x (b, d) -> (b, g), log-normalized: the readout genes of match and 2afc; "
+        "by default the nearest real cells",
+    )
+    class_head: Literal["logistic", "kernel"] = Field(
+        "kernel", description="how the readout classes of match and 2afc is fitted, on --category"
+    )
     calibrate: bool = Field(
         False, description="ask a judging model about develop items too, for Brier scores; rules always are"
     )
@@ -220,7 +231,8 @@ class RunConfig(BaseModel):
     @field_validator("scorers")
     @classmethod
     def _known_scorers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _known("scorer", value, SCORERS)
+        full = (SHORT_SCORERS.get(name, name) for name in value)
+        return _known("scorer", tuple(dict.fromkeys(full)), SCORERS)
 
     @field_validator("controls")
     @classmethod
@@ -237,7 +249,21 @@ class RunConfig(BaseModel):
                 "the scorer surprisal needs --judge hf:PATH: only a model in this process tells how likely a text is; "
                 f"the judge is {self.judge_name}"
             )
+        for name in self.amplifying:
+            if self.activations is not None:
+                raise ValueError(
+                    f"the scorer {name} amplifies latents, and --activations come with no dictionary"
+                )
+            if ":classes:" in name and self.category is None:
+                raise ValueError(
+                    f"the scorer {name} reads classes: which column has them? Pass --category COLUMN"
+                )
         return self
+
+    @property
+    def amplifying(self) -> tuple[str, ...]:
+        """Those scorers that ask what amplifying a latent does."""
+        return tuple(name for name in self.scorers if name.partition(":")[2] in _AMPLIFIED)
 
     @property
     def explainers(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Test:
     control: str = OWN
     replicate: int = 0
     split: SplitName = "test"
+    labels: Sequence[Label] = ()  # all of the explainer, for scorers whose judge chooses between labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Bench:
 
     def of(self, label: Label, latent: int, **fields: Any) -> Test:
         """A test of a label on a latent's items."""
-        return Test(self.scorer, self.judge, label, latent, self.explainer, **fields)
+        return Test(self.scorer, self.judge, label, latent, self.explainer, labels=self.labels, **fields)
 
 
 def shuffled(bench: Bench) -> list[Test]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from autointerp.controls import CALIBRATION, LABEL_CONTROLS, OWN, Bench, Test, c
 from autointerp.evidence.attribution import load_attribute
 from autointerp.explain.claims import named_features
 from autointerp.explain.one_shot import reask_message
+from autointerp.intervene.amplified import Amplifier
+from autointerp.intervene.report import Asked as Amplified
+from autointerp.intervene.report import workbench
+from autointerp.intervene.workbench import Workbench
 from autointerp.judge.llm import LLMJudge
 from autointerp.judge.registry import rule_judge
 from autointerp.labeling import Drain, Labels
@@ -21,6 +25,7 @@ from autointerp.prepare import Prepared
 from autointerp.questions import Asked
 from autointerp.schema import WAITING, Answer, Failure, Label, Score, SplitName, Trials
 from autointerp.score.base import Items, Material, Reader, Scorer
+from autointerp.score.families import redundancy_families
 from autointerp.score.registry import SCORERS
 from autointerp.score.shuffled import sampled_latents
 
@@ -131,7 +136,32 @@ def material_of(prepared: Prepared) -> Material:
         prepared.split,
         prepared.config.seed,
         load_attribute(prepared.config.attribute) if prepared.config.attribute else None,
+        amplifier_of(prepared),
     )
+
+
+def amplifier_of(prepared: Prepared) -> Amplifier | None:
+    """What amplifies the latents of a run, one for all its judges; None where it has no dictionary."""
+    c = prepared.config
+    if prepared.amplifier is None and c.activations is None:
+
+        def bench_of(readout: str) -> Workbench:
+            which: Literal["genes", "classes"] = "genes" if readout == "genes" else "classes"
+            asked = Amplified(
+                -1, readout=which, decoder=c.decoder, class_head=c.class_head, gene_sets=(), alone=True
+            )
+            bench, notes = workbench(prepared, asked, prepared.progress)
+            prepared.notes += notes
+            return bench
+
+        prepared.amplifier = Amplifier(
+            bench_of,
+            lambda: prepared.fitted[0].w_dec,
+            lambda: redundancy_families(prepared.activations.csr[prepared.contrast_rows]),
+            c.seed,
+            lambda done: prepared.progress("amplify", done, max(done, len(prepared.chosen)), ""),
+        )
+    return prepared.amplifier
 
 
 class _Drawn:
@@ -140,8 +170,19 @@ class _Drawn:
     def __init__(self, material: Material):
         self._material = material
         self._found: dict[tuple[str, int, SplitName], Items | Failure] = {}
+        self._chosen: dict[tuple[str, int, str], Items | Failure] = {}
 
     def items(self, test: Test) -> Items | Failure:
+        """Those of a scorer whose judge chooses between labels hold them, and are of this one test."""
+        found, among = self._of_latent(test), test.scorer.among
+        if among is None or isinstance(found, Failure):
+            return found
+        key = (test.scorer.name, test.latent, test.label.label_id)
+        if key not in self._chosen:
+            self._chosen[key] = among(self._material, found, test.label, test.latent, test.labels)
+        return self._chosen[key]
+
+    def _of_latent(self, test: Test) -> Items | Failure:
         key = (test.scorer.name, test.latent, test.split)
         if key not in self._found:
             self._found[key] = test.scorer.items(self._material, test.latent, test.split)

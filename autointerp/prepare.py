@@ -61,6 +61,7 @@ class Prepared:
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self._resumed = ""
+        self.amplifier: Any = None  # of judging, for all judges of a run
 
     def beside(self, config: RunConfig, progress: Progress) -> Prepared:
         """Another dictionary on the same items and split, which are not read again."""
@@ -207,6 +208,10 @@ class Prepared:
             raise UserError("Explainer top_set names gene sets. Pass --gene-sets FILE.gmt.")
         if "majority" in c.all_explainers and c.category is None:
             raise UserError("Explainer majority names annotations. Pass --category COLUMN to a new run.")
+        if any(":genes:" in name for name in c.amplifying) and corpus.expression.kind == "scaled":
+            raise UserError(
+                f"--scorers {c.amplifying[0]}: the matrix is scaled; pass --layer NAME of counts."
+            )
         for path in c.gene_sets:
             read_gmt(path)
         if c.activations is not None:

@@ -211,6 +211,7 @@ class Label:
     model: str = ""
     history: tuple[str, ...] = ()  # keys of the requests behind it
     parse_status: str = ""  # how the reply was read: ok, repaired, reasked; '' where no model was asked
+    saw_edits: bool = False  # whether its writer saw what an edit does: no report of an edit can test it then
 
     @property
     def label_id(self) -> str:

@@ -50,6 +50,7 @@ class Asked:
     perturbation: str | None = None
     control: str | None = None
     gene_sets: tuple[Path, ...] = ()  # by default those of the run
+    alone: bool = False  # fit that readout only
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,15 +182,17 @@ def workbench(
     explain, develop, test = (split.rows(name) for name in ("explain", "develop", "test"))
     progress("readouts", 0, 3, "genes")
     columns = _columns(prepared)
-    if asked.decoder is not None:
+    found: dict[str, Readout] = {}
+    if asked.alone and asked.readout == "classes":
+        pass
+    elif asked.decoder is not None:
         decode = load_decoder(asked.decoder)
-        genes = decoder_genes(corpus, decode, asked.decoder, develop, columns, seed)
+        found["genes"] = decoder_genes(corpus, decode, asked.decoder, develop, columns, seed)
     else:
-        genes = neighbour_genes(corpus, explain, develop, columns, seed)
-    found: dict[str, Readout] = {"genes": genes}
+        found["genes"] = neighbour_genes(corpus, explain, develop, columns, seed)
     progress("readouts", 1, 3, "classes")
     column = asked.classes or prepared.config.category
-    if column is not None:
+    if column is not None and not (asked.alone and asked.readout == "genes"):
         values = corpus.obs[column]
         labels = values.astype(str).to_numpy(dtype=object)
         labels[values.isna().to_numpy()] = None
@@ -197,9 +200,9 @@ def workbench(
             corpus.embeddings, labels, explain, develop, column, asked.class_head, seed
         )
     progress("readouts", 2, 3, "programs")
-    if prepared.config.gene_sets:
+    if prepared.config.gene_sets and not asked.alone:
         sets = gene_sets(prepared.config.gene_sets, corpus.feature_names)
-        found["programs"] = programs(corpus, genes, sets, develop, seed)
+        found["programs"] = programs(corpus, found["genes"], sets, develop, seed)
     main = found.pop(asked.readout)
     bench = Workbench(
         prepared.fitted[0], main, list(found.values()),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from autointerp.evidence.splits import Split
 from autointerp.llm.client import LLM
 from autointerp.questions import Asked
 from autointerp.schema import Answer, ExampleSet, Failure, Label, Question, Score, SplitName, Trials
+
+if TYPE_CHECKING:
+    from autointerp.intervene.amplified import Amplifier
 
 
 class Items(Protocol):
@@ -48,6 +51,7 @@ class Material:
 
     contrasts : of explain, against all silent and against the nearest silent items
     attribute : a user's (x (b, d), latent) -> (b, g) worth of each feature for the latent on each item, or None
+    amplifier : what amplifying a latent does; None without a dictionary
     """
 
     corpus: Corpus
@@ -57,6 +61,7 @@ class Material:
     split: Split
     seed: int
     attribute: Callable[[np.ndarray, int], np.ndarray] | None = None
+    amplifier: Amplifier | None = None
 
 
 class Reader(Protocol):
@@ -89,6 +94,8 @@ class Scorer:
     reader : material -> what answers in place of a judge; None: the judge of the run
     asks : (model, corpus) -> what answers where the scorer asks a model itself, in place of a judge
     role : which of the run's models that is: ``judge``, or ``embedding``
+    among : where the judge chooses between labels: (material, items, label, latent, all labels of the explainer) ->
+        the items that ``questions`` and ``trials`` get, with the labels to choose from, or why there are none
     """
 
     name: str
@@ -106,6 +113,7 @@ class Scorer:
     reader: Callable[[Material], Reader] | None = None
     asks: Callable[[LLM, Corpus], Reader] | None = None
     role: str = "judge"
+    among: Callable[[Material, Any, Label, int, Sequence[Label]], Any | Failure] | None = None
 
     @property
     def judged(self) -> bool:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from autointerp.score import detection, embedding, fuzzing, intruder, masked, signature, simulation, surprisal
+from autointerp.score import (
+    detection,
+    embedding,
+    fuzzing,
+    intruder,
+    masked,
+    match,
+    signature,
+    simulation,
+    surprisal,
+)
 from autointerp.score.base import Scorer
 
 _FILES = (detection, masked, fuzzing, simulation, intruder, embedding, surprisal, signature)
-SCORERS: dict[str, Scorer] = {file.SCORER.name: file.SCORER for file in _FILES}
+SCORERS: dict[str, Scorer] = {
+    scorer.name: scorer for scorer in (*(file.SCORER for file in _FILES), *match.ALL)
+}
