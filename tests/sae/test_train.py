@@ -242,3 +242,10 @@ def test_quality_equals_the_dense_computation():
     assert measured.keys() == expected.keys()
     for name in expected:
         np.testing.assert_allclose(measured[name], expected[name], rtol=1e-4, err_msg=name)
+
+
+def test_quality_does_not_depend_on_the_unit_of_the_embedding():
+    x, _ = planted(500)
+    large, small = (quality(untrained(x * unit, quick()), x * unit) for unit in (1, 2.0**-70))
+    for name in large:
+        assert large[name] == pytest.approx(small[name], rel=1e-4), name
