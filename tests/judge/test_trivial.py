@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from autointerp.cli_options import Judge
 from autointerp.config import RULE_JUDGES
 from autointerp.judge.registry import rule_judge
 from autointerp.judge.trivial import RandomJudge
@@ -44,3 +46,7 @@ def test_every_rule_that_can_be_asked_for_is_there_and_bears_its_name():
     assert [rule_judge(name, CORPUS, {}, [], 0).name for name in RULE_JUDGES] == list(RULE_JUDGES)
     with pytest.raises(ValueError, match="no rule"):
         rule_judge("gpt", CORPUS, {}, [], 0)
+
+
+def test_help_names_every_rule():
+    assert get_args(Judge)[1].help.endswith(f"or a rule: {', '.join(RULE_JUDGES)}")
