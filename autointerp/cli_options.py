@@ -57,7 +57,8 @@ Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [
 Judge = Annotated[
     str | None,
     typer.Option(
-        help="judging model [default: the labeling model], or a rule: signature, constant, always_yes, random, malformed"
+        help="judging model [default: the labeling model], or a rule: signature, constant, always_yes, random, "
+        "malformed"
     ),
 ]
 BaseUrl = Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint")]
