@@ -57,7 +57,7 @@ Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [
 Judge = Annotated[
     str | None,
     typer.Option(
-        help="judging model [default: the labeling model], or a rule: signature, constant, always_yes, random, "
+        help="judging model [default: the labeler], or a rule: signature, constant, always_yes, random, "
         "malformed"
     ),
 ]
