@@ -104,7 +104,7 @@ def _compared(
     basis: Basis,
     seed: int,
 ) -> Row | None:
-    """None where no two latents match."""
+    """None where no two latents match, or neither side has a score."""
     members = [_members(side, basis) for side in sides]
     rates = [
         _rates(side.labels, place[0])[scores.latents[kept]]
@@ -112,7 +112,7 @@ def _compared(
     ]
     rng = np.random.default_rng([seed, 8, crc32(other.control.encode())])
     matched = match_firing_rates(rates[0], rates[1], rng)
-    if not len(matched.first):
+    if not len(matched.first) or all(np.isnan(side.values).all() for side in sides):  # nothing was measured
         return None
     pairs = (members[0][matched.first], members[1][matched.second])
     first, second = (_only(side, kept) for side, kept in zip(sides, pairs, strict=True))

@@ -124,6 +124,14 @@ def test_nothing_matches_nothing_and_other_explainers_stay_out():
     assert dictionary_comparisons([], ["markers"], 0) == []
 
 
+def test_nothing_is_compared_where_no_answer_could_be_read_on_either_side():
+    rates, unread = np.geomspace(0.01, 0.1, 20), [None] * 20
+    own, other = dictionary("a", "", unread, rates), dictionary("b", "pca", unread, rates)
+    assert dictionary_comparisons([own, other], ["markers"], 0) == []
+    one_side = dictionary("b", "pca", [0.9] * 20, rates)
+    assert [row.compared.basis for row in dictionary_comparisons([own, one_side], ["markers"], 0)] != []
+
+
 def test_rows_join_the_table_of_labels_and_the_report():
     own, other, _ = pair()
     rows = dictionary_comparisons([own, other], ["markers"], 0)
