@@ -316,7 +316,8 @@ def _close(made: Run, stage: str, result: Any) -> None:
         print(f"Now: {result}")
         if made.labels_wait and "judge" in made.roles:
             _say("The judge's requests follow from the labels, and are counted once those are there.")
-        _say(f"Next: autointerp report {directory}")
+        same = made.leaves_record  # the options of now stand in no run.json
+        _say(f"Next: {'the same command without --dry-run' if same else f'autointerp report {directory}'}")
     elif stage in following:
         _say(f"Next: autointerp {following[stage]} {directory}")
     else:

@@ -79,7 +79,7 @@ class Run:
         self.stopped_at = ""  # how far a stage came that was stopped
         self.labels_wait = False  # whether labels were among the wanted requests
         self.budget_stopped: BudgetSpent | None = None
-        self.asks_again = False
+        self.asks_again = self.leaves_record = False
         refuse_controls(config)
         self.explainers = make_explainers(config.all_explainers)
         self.asked = tuple(make_explainers(config.explainers))  # by name; the rest are controls alone
@@ -188,7 +188,7 @@ class Run:
 
     def estimate(self) -> Estimate:
         """What a live run would ask now, and what that would cost. It also asks for what has failed."""
-        self.asks_again = True
+        self.asks_again, self.leaves_record = True, (self.directory / "run.json").exists()  # counts only
         self.wanted_requests()
         return run_async(self._within(_now(lambda session: session.estimate())))
 
@@ -339,6 +339,8 @@ class Run:
             )
 
     def _write_run_json(self, stage: str) -> None:
+        if self.leaves_record:
+            return
         prepared = self.prepared
         self.directory.mkdir(parents=True, exist_ok=True)
         content: dict[str, Any] = {

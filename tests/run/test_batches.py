@@ -128,6 +128,16 @@ def test_a_dry_run_counts_what_failed_before(cells, server, tmp_path):
     assert len(server.requests) == before + 7
 
 
+def test_a_dry_run_leaves_the_options_of_a_run_as_they_are(cells, tmp_path):
+    directory = tmp_path / "run"
+    assert command("run", "--data", cells, *BROUGHT, "--out", directory).code == 0
+    before = (directory / "run.json").read_bytes()
+    ended = command("score", directory, "--judge", "constant", "--dry-run")
+    assert ended.code == 0, ended.err
+    assert "Next: the same command without --dry-run" in ended.err
+    assert (directory / "run.json").read_bytes() == before
+
+
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(cells, server, live, tmp_path):
     directory = tmp_path / "run"
     server.reply = lambda body, n: with_usage(biologist(body), prompt_tokens=3000, completion_tokens=100)
