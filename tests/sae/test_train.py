@@ -1,5 +1,6 @@
 """Fitting: planted atoms are found, runs repeat, dead latents revive, any source will do."""
 
+import os
 import subprocess
 import sys
 
