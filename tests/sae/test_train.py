@@ -140,7 +140,7 @@ def test_fitting_holds_no_more_than_a_pool(tmp_path):
     for start in range(0, len(file), 8000):
         file[start : start + 8000] = some * (1 + start / len(file))
     del file
-    # In processes of their own, with a heap that gives back what is free: what one keeps tells nothing of the rows held.
+    # In processes of their own, with a heap that gives back what is free: what it keeps tells nothing of rows.
     heap = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     env = os.environ | heap | {"OMP_NUM_THREADS": "1"}
     peaks = []
