@@ -12,30 +12,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from autointerp.errors import UserError, unknown_name
-
-_AMPLIFIED = tuple(f"{readout}:{sigma}" for readout in ("genes", "classes") for sigma in ("0.1", "0.3"))
-SCORERS = (  # the last ask about amplified latents: what was read, and how far it was moved
-    "detection",
-    "detection:masked",
-    "fuzzing",
-    "simulation",
-    "intruder",
-    "embedding",
-    "surprisal",
-    "signature",
-    *(f"{kind}:{place}" for kind in ("match", "2afc") for place in _AMPLIFIED),
+from autointerp.names import (
+    AMPLIFIED,
+    COMMON_CONTROLS,
+    CONTROLS,
+    DEFAULT_SCORERS,
+    DICTIONARIES,
+    LABEL_CONTROLS,
+    RULE_JUDGES,
+    SCORERS,
+    SHORT_SCORERS,
 )
-SHORT_SCORERS = {"match": "match:genes:0.3", "2afc": "2afc:genes:0.3"}
-DEFAULT_SCORERS = ("detection", "signature")
-RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
-COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
-LABEL_CONTROLS = ("markers", "top_set", "majority")  # explainers that other labels are held against
-DICTIONARY_CONTROLS = ("random", "pca", "ica", "nmf", "neurons")  # dictionaries that others are held against
-CONTROLS = (*COMMON_CONTROLS, *LABEL_CONTROLS, *DICTIONARY_CONTROLS)
-COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
-DICTIONARIES = (
-    "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "p_anneal", "icfl", *COMPUTED, "random",
-)  # fmt: skip
+
 # What decides items, latents and splits; together with the data it names the run. The rest may change within a run.
 IDENTITY = (
     "embedding", "pca", "layer", "matrix", "gene_symbols", "group", "category", "control", "control_group",
@@ -263,7 +251,7 @@ class RunConfig(BaseModel):
     @property
     def amplifying(self) -> tuple[str, ...]:
         """Those scorers that ask what amplifying a latent does."""
-        return tuple(name for name in self.scorers if name.partition(":")[2] in _AMPLIFIED)
+        return tuple(name for name in self.scorers if name.partition(":")[2] in AMPLIFIED)
 
     @property
     def explainers(self) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autointerp.config import RULE_JUDGES, FormerJudge, RunConfig, make_config
+from autointerp.config import FormerJudge, RunConfig, make_config
 from autointerp.judging import Judged, Plan, judge_all
 from autointerp.labeling import Drain, Labels
 from autointerp.llm.session import Session
 from autointerp.llm.wanted import Wanted
+from autointerp.names import RULE_JUDGES
 from autointerp.prepare import Prepared
 from autointerp.score.registry import SCORERS
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,12 +13,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from autointerp.config import COMPUTED, DICTIONARIES, RunConfig
+from autointerp.config import RunConfig
 from autointerp.corpus.cells import CellCorpus
 from autointerp.corpus.gene_sets import gene_sets, read_gmt
 from autointerp.dictionary.choice import brought_dictionary, dictionary_size
+from autointerp.encoded import activations_of, dictionary_of
 from autointerp.errors import UserError
-from autointerp.evidence.activations import Activations, read_activations
+from autointerp.evidence.activations import Activations
 from autointerp.evidence.annotation import Annotation, annotate
 from autointerp.evidence.assemble import assemble
 from autointerp.evidence.coactivation import partners
@@ -30,6 +29,7 @@ from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_
 from autointerp.evidence.matched import matched_sides
 from autointerp.evidence.splits import Split, split_items
 from autointerp.intervene.held_out import held_out_features
+from autointerp.names import DICTIONARIES
 from autointerp.schema import Evidence, ExampleSet
 from autointerp.timing import Timings
 
@@ -60,7 +60,6 @@ class Prepared:
         self.timings = self._clock.seconds
         self.notes: list[str] = []
         self.warnings: list[str] = []
-        self._resumed = ""
         self.amplifier: Any = None  # of judging, for all judges of a run
 
     def beside(self, config: RunConfig, progress: Progress) -> Prepared:
@@ -138,66 +137,10 @@ class Prepared:
     @cached_property
     def fitted(self) -> tuple[Any, dict[str, float]]:
         """The dictionary, and its quality on the rows held back from training ({} where it was brought)."""
-        dictionary, quality = self._fitted()
+        dictionary, quality = dictionary_of(self)
         if dictionary.preprocessing.summary:
             self.notes.append(dictionary.preprocessing.summary)
         return dictionary, quality
-
-    def _fitted(self) -> tuple[Any, dict[str, float]]:
-        import torch
-
-        import sae
-
-        torch.set_num_threads(self.config.threads)
-        explain = self.split.rows("explain")
-        embeddings = self.corpus.embeddings
-        n, d = embeddings.shape
-        kind = self.config.dictionary
-        if kind not in DICTIONARIES:
-            return brought_dictionary(self.config, d), {}
-        size = dictionary_size(self.config, n, d)
-        c = self.config
-        wanted = sae.DictionaryConfig(
-            d=d, m=size.m, k=size.k, kind=kind, seed=c.seed,
-            scaling=c.scaling, center=c.center, unit_norm=c.unit_norm,
-        ).centered(c.control is not None)  # fmt: skip
-        uses_controls = wanted.scaling == "whiten" or wanted.center == "controls"
-        is_control = self.corpus.is_control if uses_controls else None
-        rank = f"{kind}, k = {size.k} active per item; the embedding limits how many latents it has."
-        self.notes.append(f"Dictionary: {rank if kind in COMPUTED else size.reason}")
-        said = json.dumps(
-            [
-                *(self.fingerprint, self._embedding_spec(), self.split.hash, wanted.to_dict(), c.threads),
-                *([c.control] if is_control is not None else []),
-            ]
-        )
-        folder = self.cache / f"dictionary-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
-        figures = folder.with_suffix(".quality.json")
-        if (folder / "config.json").exists() and figures.exists():
-            try:
-                return sae.load(folder), json.loads(figures.read_text(encoding="utf-8"))
-            except ValueError as error:
-                self._forget(folder, error)
-        with self.timed("fit dictionary"):
-            try:
-                fitted = sae.fit(
-                    embeddings,
-                    wanted,
-                    rows=explain,
-                    progress=self._fit_progress,
-                    controls=None if is_control is None else explain[is_control[explain]],
-                    checkpoint=folder.with_suffix(".checkpoint.safetensors"),
-                    resumed=self._fit_resumed,
-                )
-            except ValueError as error:
-                raise UserError(
-                    f"No dictionary can be fitted to {self.config.embedding!r}: {error}."
-                ) from error
-        self.cache.mkdir(parents=True, exist_ok=True)
-        figures.write_text(json.dumps(fitted.quality))
-        if not folder.exists():
-            sae.save(fitted.dictionary, folder)
-        return fitted.dictionary, fitted.quality
 
     def check(self) -> None:
         """Refuse what is brought or asked for where it cannot be used, before anything is fitted; cut the splits."""
@@ -227,34 +170,7 @@ class Prepared:
 
     @cached_property
     def activations(self) -> Activations:
-        corpus = self.corpus
-        source = self.config.activations
-        if source is not None:
-            if source.endswith(".npz"):
-                return read_activations(source, len(corpus))
-            return Activations.from_matrix(corpus.obsm(source), len(corpus), source)
-        import sae
-
-        dictionary, _quality = self.fitted
-        said = json.dumps(
-            [self.fingerprint, self._embedding_spec(), self.split.hash, dictionary.fingerprint()]
-        )
-        folder = self.cache / f"activations-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
-        if (folder / "meta.json").exists():
-            try:
-                with self.timed("open activations"):
-                    return Activations.open(folder)
-            except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
-                self._forget(folder, error)
-        with self.timed("encode"):
-            sae.encode_to_disk(
-                dictionary,
-                corpus.embeddings,
-                folder,
-                progress=lambda done, total: self.progress("encode", done, total, ""),
-            )
-        with self.timed("open activations"):
-            return Activations.open(folder)
+        return activations_of(self)
 
     @cached_property
     def reasons(self) -> list[str]:
@@ -369,24 +285,6 @@ class Prepared:
     def _space(self) -> np.ndarray:
         """Where items are near each other: the embedding."""
         return self.corpus.embeddings
-
-    def _embedding_spec(self) -> list[Any]:
-        c = self.config
-        return (
-            [c.embedding, c.pca, c.layer, c.matrix, c.gene_symbols] if c.embedding == "pca" else [c.embedding]
-        )
-
-    def _forget(self, folder: Path, error: Exception) -> None:
-        """What cannot be read of the cache is made again."""
-        self.warnings.append(f"{folder} could not be read and is made again ({error}).")
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def _fit_resumed(self, step: int) -> None:
-        self._resumed = f", resumed at step {step:,}"
-
-    def _fit_progress(self, step: int, steps: int, fvu: float, l0: float, dead_share: float) -> None:
-        note = f"FVU {fvu:.3f}, L0 {l0:.1f}, dead {dead_share:.1%}{self._resumed}"
-        self.progress("fit dictionary", step, steps, note)
 
     def timed(self, stage: str) -> AbstractContextManager[None]:
         """A context whose wall time is added to ``timings[stage]``, in seconds, without that of stages inside it."""

@@ -5,11 +5,7 @@ A run is a pure function of its config, the data and the ledger of answers: runn
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,7 +31,6 @@ from autointerp.labeling import Labels, label_all, labels_frame, make_explainers
 from autointerp.llm.batch import Imported, Part
 from autointerp.llm.budget import BudgetSpent
 from autointerp.llm.cost import Estimate
-from autointerp.llm.ledger import Ledger
 from autointerp.llm.loop import run_async
 from autointerp.llm.prices import given_price
 from autointerp.llm.session import Session
@@ -44,7 +39,7 @@ from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
 from autointerp.results.comparisons import comparison_table
 from autointerp.results.dictionary_comparisons import Scored, dictionary_comparisons, dictionary_table
-from autointerp.run_record import check_directory, versions
+from autointerp.run_record import check_directory, versions, write_record, write_spent
 from autointerp.schema import Failure
 from autointerp.score.families import redundancy_families
 from autointerp.scoring import score_all
@@ -339,56 +334,12 @@ class Run:
             )
 
     def _write_run_json(self, stage: str) -> None:
-        if self.leaves_record:
-            return
-        prepared = self.prepared
-        self.directory.mkdir(parents=True, exist_ok=True)
-        content: dict[str, Any] = {
-            "schema_version": tables.SCHEMA_VERSION,
-            "run_id": self.run_id,
-            "stage": stage,
-            "config": self.config.to_json(),
-            "data_fingerprint": prepared.fingerprint,
-            "n_items": len(prepared.corpus),
-            "n_features": len(prepared.corpus.feature_names),
-            "split": {"mode": prepared.split.mode, "hash": prepared.split.hash, **prepared.split.counts()},
-            "notes": self.notes,
-            "warnings": self.warnings,
-            "versions": versions(),
-        }
-        if stage != "started":
-            content["dictionary"] = prepared.dictionary_name
-            if self.config.activations is None:
-                dictionary, quality = prepared.fitted
-                content |= {"dictionary_fingerprint": dictionary.fingerprint(), "dictionary_quality": quality}
-        if stage in ("label", "score", "report") and self.roles:
-            said = Counter(self.labels_table["parse_status"])
-            content["parse_status"] = {"labels": {name: n for name, n in sorted(said.items()) if name}}
-        if stage in ("score", "report"):
-            if self.roles:
-                read = Counter(
-                    status for trials in self.judged.trials for status in trials.parse_statuses.tolist()
-                )
-                content["parse_status"]["answers"] = {name: n for name, n in sorted(read.items()) if name}
-            content["summary"] = json.loads(self.summary.to_json(orient="records"))
-        if spent := self._spent():
-            content["spent"] = spent  # by all runs of the ledger
-        content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}
-        content["written"] = datetime.now(UTC).isoformat(timespec="seconds")
-        tables.write_json(content, self.directory / "run.json")
-
-    def _spent(self) -> dict[str, Any] | None:
-        if not self.ledger.exists():
-            return None
-        with Ledger(self.ledger, read_only=True) as ledger:
-            return asdict(ledger.totals())
+        if not self.leaves_record:
+            write_record(self, stage)
 
     def note_spent(self) -> None:
         """What a stage spent stands in run.json also where the stage was stopped."""
-        path = self.directory / "run.json"
-        if path.exists() and (spent := self._spent()):
-            content = json.loads(path.read_text(encoding="utf-8"))
-            tables.write_json(content | {"spent": spent}, path)
+        write_spent(self)
 
 
 def _now(done: Callable[[Session], Any]) -> Callable[[Session], Awaitable[Any]]:

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import json
 import platform
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import autointerp
 from autointerp.errors import UserError
+from autointerp.llm.ledger import Ledger
+from autointerp.results import tables
+
+if TYPE_CHECKING:
+    from autointerp.run import Run
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "openai", "litellm")
 
@@ -84,3 +93,58 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def write_record(run: Run, stage: str) -> None:
+    """run.json after a stage, ``started`` before the first."""
+    prepared = run.prepared
+    run.directory.mkdir(parents=True, exist_ok=True)
+    content: dict[str, Any] = {
+        "schema_version": tables.SCHEMA_VERSION,
+        "run_id": run.run_id,
+        "stage": stage,
+        "config": run.config.to_json(),
+        "data_fingerprint": prepared.fingerprint,
+        "n_items": len(prepared.corpus),
+        "n_features": len(prepared.corpus.feature_names),
+        "split": {"mode": prepared.split.mode, "hash": prepared.split.hash, **prepared.split.counts()},
+        "notes": run.notes,
+        "warnings": run.warnings,
+        "versions": versions(),
+    }
+    if stage != "started":
+        content["dictionary"] = prepared.dictionary_name
+        if run.config.activations is None:
+            dictionary, quality = prepared.fitted
+            content |= {"dictionary_fingerprint": dictionary.fingerprint(), "dictionary_quality": quality}
+    if stage in ("label", "score", "report") and run.roles:
+        content["parse_status"] = {"labels": _counts(run.labels_table["parse_status"].tolist())}
+    if stage in ("score", "report"):
+        if run.roles:
+            read = (status for trials in run.judged.trials for status in trials.parse_statuses.tolist())
+            content["parse_status"]["answers"] = _counts(read)
+        content["summary"] = json.loads(run.summary.to_json(orient="records"))
+    if spent := _spent(run):
+        content["spent"] = spent  # by all runs of the ledger
+    content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}
+    content["written"] = datetime.now(UTC).isoformat(timespec="seconds")
+    tables.write_json(content, run.directory / "run.json")
+
+
+def write_spent(run: Run) -> None:
+    """What all runs of the ledger have spent, into the run.json that is there."""
+    path = run.directory / "run.json"
+    if path.exists() and (spent := _spent(run)):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        tables.write_json(content | {"spent": spent}, path)
+
+
+def _counts(statuses: Iterable[str]) -> dict[str, int]:
+    return {name: n for name, n in sorted(Counter(statuses).items()) if name}
+
+
+def _spent(run: Run) -> dict[str, Any] | None:
+    if not run.ledger.exists():
+        return None
+    with Ledger(run.ledger, read_only=True) as ledger:
+        return asdict(ledger.totals())

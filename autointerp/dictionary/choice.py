@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autointerp.config import DICTIONARIES, RunConfig
+from autointerp.config import RunConfig
 from autointerp.errors import UserError
+from autointerp.names import DICTIONARIES
 
 
 def dictionary_size(config: RunConfig, n: int, d: int) -> Any:

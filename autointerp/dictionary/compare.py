@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autointerp.config import DICTIONARIES
 from autointerp.errors import UserError
+from autointerp.names import DICTIONARIES
 from autointerp.run_record import read_record
 
 COLUMNS = ["first", "second", "m_first", "m_second", "shared", "n_shared", "same_partner", "cosine_decoder",

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.config import COMMON_CONTROLS, DICTIONARY_CONTROLS, RunConfig
+from autointerp.config import RunConfig
 from autointerp.dictionary.measures import Ground, key_measures
 from autointerp.errors import UserError
+from autointerp.names import COMMON_CONTROLS, DICTIONARY_CONTROLS
 from autointerp.prepare import Prepared, Progress
 from autointerp.results.dictionary_comparisons import Scored
 from autointerp.score.shuffled import sample_size

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autointerp.config import RULE_JUDGES
 from autointerp.corpus.base import Corpus
 from autointerp.judge.base import Judge
 from autointerp.judge.signature import SignatureJudge
 from autointerp.judge.trivial import MalformedJudge, RandomJudge, SameJudge
+from autointerp.names import RULE_JUDGES
 from autointerp.schema import Examples, Label
 
 

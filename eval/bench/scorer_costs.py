@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from autointerp.config import SCORERS
+from autointerp.names import SCORERS
 from eval.bench.call_costs import tokenizer
 from tests.llm.tiny_llama import save_tiny_llama
 from tests.run.biologist import biologist

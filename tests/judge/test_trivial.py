@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from autointerp.cli_options import Judge
-from autointerp.config import RULE_JUDGES
 from autointerp.judge.registry import rule_judge
 from autointerp.judge.trivial import RandomJudge
+from autointerp.names import RULE_JUDGES
 from autointerp.schema import Question
 from tests.tiny_corpus import TinyCorpus, label
 

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 import sae
-from autointerp.config import DICTIONARY_CONTROLS, RunConfig
+from autointerp.config import RunConfig
 from autointerp.dictionary.controls import dictionary_controls, own_controls, sampled
 from autointerp.dictionary.measures import KEY_MEASURES, Ground, encode_rows, key_measures, measure
 from autointerp.evidence.splits import split_items
+from autointerp.names import DICTIONARY_CONTROLS
 from tests.run.biologist import biologist, prompt_of
 from tests.run.conftest import command, tables
 from tests.run.small_cells import BROUGHT, GENES_EACH, N_PROGRAMS, WITHHELD

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from autointerp.config import COMPUTED, DICTIONARIES
+from autointerp.names import COMPUTED, DICTIONARIES
 from sae.kinds import BASELINES, KINDS
 from tests.run.conftest import command
 from tests.run.small_cells import FITTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autointerp.config import SCORERS as NAMED
+from autointerp.names import SCORERS as NAMED
 from autointerp.score import detection, masked
 from autointerp.score.registry import SCORERS
 from tests.tiny_corpus import examples, label

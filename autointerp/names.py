@@ -1,0 +1,27 @@
+"""Which scorers, judges, controls and dictionaries can be named? As the command line and the tables have them."""
+
+from __future__ import annotations
+
+AMPLIFIED = tuple(f"{readout}:{sigma}" for readout in ("genes", "classes") for sigma in ("0.1", "0.3"))
+SCORERS = (  # the last ask about amplified latents: what was read, and how far it was moved
+    "detection",
+    "detection:masked",
+    "fuzzing",
+    "simulation",
+    "intruder",
+    "embedding",
+    "surprisal",
+    "signature",
+    *(f"{kind}:{place}" for kind in ("match", "2afc") for place in AMPLIFIED),
+)
+SHORT_SCORERS = {"match": "match:genes:0.3", "2afc": "2afc:genes:0.3"}
+DEFAULT_SCORERS = ("detection", "signature")
+RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
+COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
+LABEL_CONTROLS = ("markers", "top_set", "majority")  # explainers that other labels are held against
+DICTIONARY_CONTROLS = ("random", "pca", "ica", "nmf", "neurons")  # dictionaries that others are held against
+CONTROLS = (*COMMON_CONTROLS, *LABEL_CONTROLS, *DICTIONARY_CONTROLS)
+COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
+DICTIONARIES = (
+    "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "p_anneal", "icfl", *COMPUTED, "random",
+)  # fmt: skip
