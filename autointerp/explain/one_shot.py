@@ -7,13 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from autointerp.evidence.assemble import spread
+from autointerp.explain.told import FEWER, TOKENS, told
 from autointerp.llm.client import LLM, Answered
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label, LabelKind
 from autointerp.templates import render
 
-SHOWN, SILENT = 20, 10  # cards a prompt holds, so that it stays near 6,000 tokens
-FEWER = 4  # times fewer cards, for a model whose context is too short for that
 MAX_TOKENS = 4000
 TITLE_WORDS = 10
 
@@ -47,7 +45,7 @@ class OneShot:
     async def explain(self, evidence: Evidence, llm: LLM) -> Label | Failure:
         answered = await self._ask(self.prompt(evidence), llm)
         if isinstance(answered, Failure) and answered.kind == "context":
-            answered = await self._ask(self.prompt(evidence, SHOWN // FEWER, SILENT // FEWER), llm)
+            answered = await self._ask(self.prompt(evidence, TOKENS // FEWER), llm)
         if isinstance(answered, Failure):
             return answered
         label = to_label(answered.value, evidence.latent, self.name, llm.model, answered.keys)
@@ -57,23 +55,9 @@ class OneShot:
         request = llm.request(prompt, max_tokens=MAX_TOKENS, temperature=0.0, purpose="explain")
         return await llm.ask_for(request, LabelReply, reask_message)
 
-    def prompt(self, evidence: Evidence, most_shown: int = SHOWN, most_silent: int = SILENT) -> str:
-        """The evidence in words: spread over strength where there is more than a prompt holds."""
-        shown = spread(len(evidence.shown), most_shown)
-        return render(
-            "explain/one_shot.j2",
-            noun=evidence.noun,
-            feature_noun=evidence.feature_noun,
-            firing_rate=evidence.firing_rate,
-            n_active=evidence.n_active,
-            n_explain=evidence.n_explain,
-            contrasts=evidence.contrasts,
-            shown=[evidence.shown[i] for i in shown],
-            look_alikes=[evidence.look_alikes[i] for i in shown],
-            silent=[evidence.silent[i] for i in spread(len(evidence.silent), most_silent)],
-            covariates=evidence.covariates,
-            kinds=LABEL_KINDS,
-        )
+    def prompt(self, evidence: Evidence, tokens: int = TOKENS) -> str:
+        """The evidence in words, of about so many tokens, and what is asked."""
+        return render("explain/one_shot.j2", kinds=LABEL_KINDS, **told(evidence, tokens))
 
 
 def reask_message(problem: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from autointerp.evidence.assemble import spread
-from autointerp.explain.one_shot import SHOWN, SILENT, LabelReply, OneShot, reask_message, to_label
+from autointerp.explain.one_shot import LabelReply, OneShot, reask_message, to_label
+from autointerp.explain.told import CHARS_PER_TOKEN, TOKENS, Kept
 from autointerp.schema import Contrast, Evidence, Failure, FeatureShift, KeyFeature, Rendering, ShownItem
 from tests.golden_file import assert_golden
 from tests.hostile import HOSTILE
@@ -80,11 +81,12 @@ def test_a_failure_stays_a_failure():
     assert explain(evidence(), given)[0] is given
 
 
-def test_a_model_of_short_context_gets_a_quarter_of_the_cards_once():
-    many = evidence(shown=40, silent=30)
+def test_a_model_of_short_context_gets_a_quarter_of_the_evidence_once():
+    many = evidence(shown=40, silent=30, text="depth 1500, genes 600; " + "CD74 10, " * 30)
     found, model = explain(many, Failure("context", "too long"), REPLY)
     assert found.title == "B cells"
-    assert model.prompts == [OneShot().prompt(many), OneShot().prompt(many, SHOWN // 4, SILENT // 4)]
+    assert model.prompts == [OneShot().prompt(many), OneShot().prompt(many, TOKENS // 4)]
+    assert len(model.prompts[1]) < TOKENS // 4 * CHARS_PER_TOKEN + 2500 < len(model.prompts[0])
     assert explain(many, *[Failure("context", "too long")] * 2)[0].kind == "context"
 
 
@@ -147,9 +149,9 @@ def test_a_prompt_holds_twenty_cells_with_their_own_look_alikes_and_ten_silent_o
     )
     prompt = OneShot().prompt(many)
     shown = [int(n) for n in re.findall(r"card (\d+)", prompt)]
-    assert shown == spread(40, SHOWN)
+    assert shown == spread(40, Kept().shown)
     assert [int(n) for n in re.findall(r"like (\d+)", prompt)] == shown
-    assert prompt.count("\nsilent cell") == SILENT
+    assert prompt.count("\nsilent cell") == Kept().silent
 
 
 def test_nothing_above_chance_is_said():
