@@ -276,6 +276,8 @@ class Trials:
 
     control : '' for the label itself, ``shuffled`` (a label of another family), ``ceiling`` (no label)
     answers : (q,) float, NaN exactly where ``failures`` says why
+    asked, changes : (q,) str and float32, the feature that was asked about and how far it moved, in sd; '' and 0 where
+        the question was about the item; none: of no feature
     """
 
     latent: int
@@ -295,10 +297,13 @@ class Trials:
     parse_statuses: np.ndarray = field(
         default_factory=lambda: np.empty(0, dtype=str)
     )  # (q,) str; none: all ''
+    asked: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=str))
+    changes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
     def __post_init__(self) -> None:
-        if len(self.parse_statuses) == 0:
-            object.__setattr__(self, "parse_statuses", np.full(len(self.rows), ""))
+        for name, blank in (("parse_statuses", ""), ("asked", ""), ("changes", np.float32(0))):
+            if len(getattr(self, name)) == 0:
+                object.__setattr__(self, name, np.full(len(self.rows), blank))
         if not np.array_equal(np.isnan(self.answers), self.failures != ""):
             raise ValueError("a trial has an answer or a failure, exactly one of them")
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from zlib import crc32
 
 import numpy as np
 
+from autointerp.intervene.asked_features import asked_features
 from autointerp.intervene.strength import divergence, standardized
 from autointerp.intervene.workbench import Items, Workbench
 from autointerp.questions import Change
@@ -29,6 +31,8 @@ class Reports:
     sigma : (e,) float32, σ reached on the batch, in nats
     kinds : (e,) str, readout and σ that was asked for, such as ``genes:0.3``
     changes : what changed most, most changed first, for each batch
+    asked : features to ask about without showing what they did, for each batch, see ``asked_features``
+    clean, edited : what tells each batch from all edited items as they are (``before``), without and with the edit
     """
 
     rows: np.ndarray
@@ -36,6 +40,9 @@ class Reports:
     sigma: np.ndarray
     kinds: np.ndarray
     changes: tuple[tuple[Change, ...], ...]
+    asked: tuple[tuple[Change, ...], ...] = ()
+    clean: tuple[tuple[Change, ...], ...] = ()
+    edited: tuple[tuple[Change, ...], ...] = ()
 
     @property
     def activations(self) -> np.ndarray:
@@ -58,6 +65,7 @@ class Amplifier:
     decoder_of : () -> (m, p) unit rows, directions of the latents
     families_of : () -> (m,) family of each latent, see ``score.families``
     told : called with the number of latents that were turned
+    withheld : names of the features that no label writer is shown; empty: none are kept from them
     """
 
     bench_of: Callable[[str], Workbench]
@@ -65,6 +73,7 @@ class Amplifier:
     families_of: Callable[[], np.ndarray]
     seed: int
     told: Callable[[int], None] = lambda done: None
+    withheld: frozenset[str] = frozenset()
     _benches: dict[str, Workbench] = field(default_factory=dict, init=False)
     _made: dict[tuple[int, str, float], Reports | Failure] = field(default_factory=dict, init=False)
 
@@ -84,13 +93,16 @@ class Amplifier:
         if key not in self._made:
             if readout not in self._benches:
                 self._benches[readout] = self.bench_of(readout)
-            self._made[key] = amplified(self._benches[readout], latent, sigma, self.seed)
+            self._made[key] = amplified(self._benches[readout], latent, sigma, self.seed, self.withheld)
             self.told(len(self._made))
         return self._made[key]
 
 
-def amplified(bench: Workbench, latent: int, sigma: float, seed: int) -> Reports | Failure:
-    """Reports of one latent, from the main readout of the workbench."""
+def amplified(
+    bench: Workbench, latent: int, sigma: float, seed: int, withheld: frozenset[str] = frozenset()
+) -> Reports | Failure:
+    """Reports of one latent, from the main readout of the workbench; it asks about ``withheld`` features, or about any
+    where none are."""
     parts, names = batches(bench.test, seed)
     if not parts:
         return Failure("items", f"{len(bench.test.rows)} test items, fewer than the {LEAST_ITEMS} of a batch")
@@ -104,15 +116,31 @@ def amplified(bench: Workbench, latent: int, sigma: float, seed: int) -> Reports
     before = readout.read(bench.test.x)  # (b, r)
     after = readout.read(bench.edited(bench.test, latent, strength.s))
     moved = divergence(proportions(before), proportions(after))  # (b,)
+    typical = before.mean(0)  # (r,)
+    clean, edited = (np.stack([read[part].mean(0) for part in parts]) for read in (before, after))  # (e, r)
+    askable = np.isin(readout.outputs, sorted(withheld)) if withheld else np.ones(len(typical), dtype=bool)
+    rng = np.random.default_rng([seed, latent, crc32(f"asked:{readout.name}:{sigma:g}".encode())])
+    asked = asked_features(standardized(edited - clean, readout.sd), askable, rng)
+
+    def changes(a: np.ndarray, b: np.ndarray, places: np.ndarray | None = None) -> tuple[Change, ...]:
+        """From a to b (r,), those at ``places`` or the most changed."""
+        in_sd = standardized(b - a, readout.sd)
+        if places is None:
+            places = np.argsort(-np.abs(in_sd), kind="stable")[:MOST_CHANGES]
+        names = readout.outputs
+        return tuple(
+            Change(str(names[i]), float(a[i]), float(b[i]), float(in_sd[i])) for i in places.tolist()
+        )
+
     return Reports(
         rows=np.array([bench.test.rows[part[0]] for part in parts], dtype=np.int64),
         groups=names,
         sigma=np.array([moved[part].mean() for part in parts], dtype=np.float32),
         kinds=np.full(len(parts), f"{readout.name}:{sigma:g}"),
-        changes=tuple(
-            _most_changed(readout.outputs, readout.sd, before[part].mean(0), after[part].mean(0))
-            for part in parts
-        ),
+        changes=tuple(changes(a, b) for a, b in zip(clean, edited, strict=True)),
+        asked=tuple(changes(a, b, at) for a, b, at in zip(clean, edited, asked, strict=True)),
+        clean=tuple(changes(typical, a) for a in clean),
+        edited=tuple(changes(typical, b) for b in edited),
     )
 
 
@@ -126,13 +154,3 @@ def batches(items: Items, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
     n = min(BATCHES, len(items.rows) // LEAST_ITEMS)
     shuffled = np.random.default_rng([seed, 11]).permutation(len(items.rows))
     return [np.sort(part) for part in np.array_split(shuffled, n)] if n else [], np.full(n, "")
-
-
-def _most_changed(
-    names: np.ndarray, sd: np.ndarray, before: np.ndarray, after: np.ndarray
-) -> tuple[Change, ...]:
-    in_sd = standardized(after - before, sd)  # (r,)
-    order = np.argsort(-np.abs(in_sd), kind="stable")[:MOST_CHANGES]
-    return tuple(
-        Change(str(names[i]), float(before[i]), float(after[i]), float(in_sd[i])) for i in order.tolist()
-    )

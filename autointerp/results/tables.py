@@ -115,6 +115,8 @@ def trials_frame(run_id: str, ids: np.ndarray, judged: Sequence[Trials]) -> pd.D
             "group": pd.Categorical(of_item("groups")),
             "kind": pd.Categorical(of_item("kinds")),
             "activation": of_item("activations").astype(np.float32),
+            "asked": pd.Categorical(of_item("asked")),
+            "change": of_item("changes").astype(np.float32),
             "answer": of_item("answers").astype(np.float64),
             "failure": pd.Categorical(of_item("failures")),
             "prompt": pd.Categorical(of_item("prompts")),

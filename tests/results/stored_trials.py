@@ -21,6 +21,7 @@ def from_rows(part: pd.DataFrame, ids: np.ndarray) -> Trials:
             ("kinds", "kind"),
             ("failures", "failure"),
             ("prompts", "prompt"),
+            ("asked", "asked"),
         )
     }
     assert (ids[part.row] == part.item_id.astype(str)).all()
@@ -30,6 +31,7 @@ def from_rows(part: pd.DataFrame, ids: np.ndarray) -> Trials:
         rows=part.row.to_numpy(),
         activations=part.activation.to_numpy(),
         answers=part.answer.to_numpy(),
+        changes=part.change.to_numpy(),
         **named,
         **columns,
     )
