@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import sparse
 
 from autointerp.corpus.anndata_store import AnnDataParts, from_anndata, open_parts
+from autointerp.corpus.annotation import column_of, control_rows, groups_of
 from autointerp.corpus.base import Part
 from autointerp.corpus.cell_cards import card_parts, cell_cards
 from autointerp.corpus.expression import Expression, MatrixKind, detect_kind
@@ -79,9 +80,9 @@ class CellCorpus:
                 f"The matrix has {self.expression.shape[0]} rows but obs has {len(self.ids)} cells."
             )
         self.feature_names = self._symbols(var, gene_symbols)
-        self.categories = self._column(category, "--category")
-        self.is_control = self._control(control)
-        self.groups = self._groups(group, control_group)
+        self.categories = column_of(self.obs, self.ids, category, "--category")
+        self.is_control = control_rows(self.obs, self.ids, control)
+        self.groups = groups_of(self.obs, self.ids, group, self.is_control, control_group)
         self._embedding_key, self._pca_components = embedding, pca_components
         self._embeddings = None if embedding == "pca" else self._read_embedding(parts, embedding)
         self._statistics: GeneStatistics | None = None
@@ -274,49 +275,6 @@ class CellCorpus:
         if n_numbered:
             self.notes.append(f"{n_numbered} repeated gene names were numbered (NAME-1, NAME-2).")
         return unique
-
-    def _column(self, column: str | None, option: str) -> np.ndarray | None:
-        if column is None:
-            return None
-        if column not in self.obs.columns:
-            raise unknown_name(
-                "obs has no column", column, self.obs.columns, f"Pass one of them with {option}."
-            )
-        values = self.obs[column].astype(str).to_numpy(dtype=str)
-        missing = self.obs[column].isna().to_numpy() | (np.char.strip(values) == "")
-        if missing.any():
-            raise UserError(
-                f"obs[{column!r}] is missing for {int(missing.sum())} cells (first: {self.ids[missing][0]}). "
-                f"Fill them or drop these cells, then pass {option} {column} again."
-            )
-        return values
-
-    def _control(self, control: str | None) -> np.ndarray | None:
-        if control is None:
-            return None
-        column, found, value = control.partition("=")
-        if not found:
-            raise UserError(
-                f"--control {control!r} is not COLUMN=VALUE, for example --control treatment=DMSO."
-            )
-        values = self._column(column, "--control")
-        assert values is not None
-        if not (values == value).any():
-            raise unknown_name(f"obs[{column!r}] has no value", value, set(values))
-        return values == value
-
-    def _groups(self, group: str | None, control_group: str | None) -> np.ndarray | None:
-        groups, own = self._column(group, "--group"), self._column(control_group, "--control-group")
-        if own is not None and self.is_control is None:
-            raise UserError(
-                f"--control-group {control_group} cuts control rows: say which they are with --control COLUMN=VALUE."
-            )
-        if groups is None or self.is_control is None:
-            return groups
-        controls = np.full(len(self), "")
-        if own is not None and len(set(own[self.is_control])) > 1:  # one group of controls is cut by item
-            controls = np.char.add("control:", own)
-        return np.where(self.is_control, controls, groups)
 
     def _read_embedding(self, parts: AnnDataParts, key: str) -> np.ndarray:
         if key.endswith(".npy"):
