@@ -10,15 +10,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from autointerp.controls import CALIBRATION, LABEL_CONTROLS, OWN, Bench, Test, ceiling
+from autointerp.develop import judge_of, label_panel
 from autointerp.evidence.attribution import load_attribute
-from autointerp.explain.claims import named_features
-from autointerp.explain.one_shot import reask_message
 from autointerp.intervene.amplified import Amplifier
 from autointerp.intervene.report import Asked as Amplified
 from autointerp.intervene.report import workbench
 from autointerp.intervene.workbench import Workbench
-from autointerp.judge.llm import LLMJudge
-from autointerp.judge.registry import rule_judge
 from autointerp.labeling import Drain, Labels
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
@@ -28,8 +25,6 @@ from autointerp.score.base import Items, Material, Reader, Scorer
 from autointerp.score.families import redundancy_families
 from autointerp.score.registry import SCORERS
 from autointerp.score.shuffled import sampled_latents
-
-PANEL_FEATURES = 15
 
 
 @dataclass(frozen=True)
@@ -219,18 +214,14 @@ def _bench(
     usable: Sequence[Label],
     session: Session,
 ) -> Bench:
-    model = session.models.get("judge")
     judge: Reader
     if scorer.reader is not None:
         judge = scorer.reader(material)
     elif scorer.asks is not None:
         judge = scorer.asks(session.models[scorer.role], prepared.corpus)
-    elif model is not None:
-        judge = LLMJudge(model, prepared.corpus, reask_message, plan.logprobs)
     else:
-        develop = {latent: examples.develop for latent, examples in prepared.example_sets.items()}
-        judge = rule_judge(plan.judge, prepared.corpus, develop, usable, prepared.config.seed)
-    free = scorer.reader is not None or (model is None and scorer.asks is None)
+        judge = judge_of(prepared, session, plan.judge, usable, plan.logprobs)
+    free = scorer.reader is not None or ("judge" not in session.models and scorer.asks is None)
     return Bench(prepared, scorer, judge, explainer, usable, free)
 
 
@@ -264,10 +255,3 @@ def _unasked(test: Test, failure: Failure, prepared: Prepared) -> Score:
         *named, test.scorer.metric, test.scorer.headline, None, reason=failure.message, split_mode=split.mode,
         split_hash=split.hash,
     )  # fmt: skip
-
-
-def label_panel(label: Label, measured: frozenset[str]) -> tuple[str, ...]:
-    """The features that a label names: in its text first, then its key features. It depends on the label alone."""
-    named = [name for name, _ in named_features(f"{label.title}. {label.description}", measured)]
-    named += [f.name for f in label.key_features if f.name in measured]
-    return tuple(dict.fromkeys(named))[:PANEL_FEATURES]

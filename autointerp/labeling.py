@@ -118,7 +118,7 @@ async def label_all(
         explainer = explainers[name]
         shown = EXPLAIN_POSITIVES if explainer.needs_model else 0
         evidence = prepared.evidence(latent, shown, explainer.reads_categories)
-        said = await explainer.explain(evidence, session.models.get("label"))
+        said = await explainer.explain(evidence, session.models.get("label"), None)
         if isinstance(said, Label):
             said = check_claims(said, evidence.contrasts[0], measured)
         outcomes[job] = said

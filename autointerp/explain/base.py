@@ -1,10 +1,100 @@
-"""What is an explainer? Evidence in, a Label or a typed Failure out; and which explainers are there."""
+"""What is an explainer? Evidence in, a Label or a typed Failure out; what it may do on the way is the Lab's."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
-from autointerp.schema import Evidence, Failure, Label
+import numpy as np
+
+from autointerp.schema import Evidence, Failure, Label, ShownItem
+
+
+@dataclass(frozen=True, eq=False)
+class DevelopScore:
+    """How well a label tells active develop items from silent ones, by the run's judge; as columns of length ``e``.
+
+    value : AUROC over all develop items that were answered, silent ones of every kind together; None: see ``reason``
+    low, high : its 95 % interval, None without a value
+    by_kind : AUROC against the silent items of one kind, where there are 15
+    rows, truth, kinds : (e,) the develop items
+    answers : (e,) float, P(active) 0–100, NaN where ``failures`` says why
+    prompts : (e,) str, key of the request behind each answer, '' for a rule
+    """
+
+    label: Label
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str
+    by_kind: Mapping[str, float]
+    rows: np.ndarray
+    truth: np.ndarray
+    kinds: np.ndarray
+    answers: np.ndarray
+    failures: np.ndarray
+    prompts: np.ndarray
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the requests behind it, in the order of asking."""
+        return tuple(dict.fromkeys(key for key in self.prompts.tolist() if key))
+
+    @property
+    def rank(self) -> float:
+        """For choosing the best: a label without a value comes last."""
+        return -np.inf if self.value is None else self.value
+
+
+class Mistake(NamedTuple):
+    """A develop item that the judge got wrong, as an explainer is shown it."""
+
+    item: ShownItem
+    said: float  # P(active), 0–100
+
+
+class Mistakes(NamedTuple):
+    """The worst of each kind, worst first, and how many there are in all."""
+
+    false_positives: tuple[Mistake, ...]
+    n_false_positives: int
+    false_negatives: tuple[Mistake, ...]
+    n_false_negatives: int
+
+
+class Comparison(NamedTuple):
+    """Is one label better than another on the same develop items? ``p`` is one-sided, of a paired test."""
+
+    difference: float
+    p: float
+
+
+class Lab(Protocol):
+    """What an explainer may do for one latent beside reading its evidence: with explain and develop items alone.
+
+    perturbs : whether what an edit does is among the tools
+    """
+
+    @property
+    def perturbs(self) -> bool: ...
+
+    async def test(self, label: Label) -> DevelopScore:
+        """Detection on the develop items by the run's judge, a model or a rule."""
+        ...
+
+    def mistakes(self, score: DevelopScore, most: int) -> Mistakes:
+        """Up to ``most`` false positives and false negatives, with their cards and a panel of the label's features."""
+        ...
+
+    def better(self, new: DevelopScore, old: DevelopScore) -> Comparison:
+        """Paired over the develop items that were answered for both."""
+        ...
+
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
+        """What a tool says, in words of its template; also that there is no such tool, or what is wrong with its
+        arguments. Tools are those of ``prompts/agent/tools.j2``."""
+        ...
 
 
 class Explainer(Protocol):
@@ -17,6 +107,9 @@ class Explainer(Protocol):
     needs_model: bool
     reads_categories: bool
 
-    async def explain(self, evidence: Evidence, llm: Any) -> Label | Failure:
-        """``llm`` is an ``autointerp.llm.client.LLM``, or None for an explainer without a model."""
+    async def explain(self, evidence: Evidence, llm: Any, lab: Lab | None) -> Label | Failure:
+        """``llm`` is an ``autointerp.llm.client.LLM``, or None for an explainer without a model.
+
+        ``lab`` is for those that try their label out; it may be None for all others.
+        """
         ...

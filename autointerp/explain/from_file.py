@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import UserError
+from autointerp.explain.base import Lab
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label
 
 SIGNED_FEATURE = re.compile(r"^(?P<name>.+?)(?P<sign>[+\-−]?)$")
@@ -34,7 +35,7 @@ class FromFile:
         """Latents that have a row."""
         return frozenset(self._labels)
 
-    async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
+    async def explain(self, evidence: Evidence, llm: Any = None, lab: Lab | None = None) -> Label | Failure:
         label = self._labels.get(evidence.latent)
         return (
             label

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autointerp.explain.base import Lab
 from autointerp.schema import Evidence, Failure, KeyFeature, Label
 
 UP, DOWN = 20, 10
@@ -22,7 +23,7 @@ class Majority:
     needs_model = False
     reads_categories = True
 
-    async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
+    async def explain(self, evidence: Evidence, llm: Any = None, lab: Lab | None = None) -> Label | Failure:
         if not evidence.category_counts or evidence.category_contrast is None:
             return Failure("no_category", "the majority label needs annotations. Pass --category COLUMN.")
         category, count = max(evidence.category_counts, key=lambda c: c[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autointerp.explain.base import Lab
 from autointerp.schema import Evidence, Failure, KeyFeature, Label
 
 UP, DOWN = 20, 10
@@ -21,7 +22,7 @@ class Markers:
     needs_model = False
     reads_categories = False
 
-    async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
+    async def explain(self, evidence: Evidence, llm: Any = None, lab: Lab | None = None) -> Label | Failure:
         contrast = evidence.contrasts[0]
         up, down = contrast.up[:UP], contrast.down[:DOWN]
         noun, feature = evidence.noun, evidence.feature_noun

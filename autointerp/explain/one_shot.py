@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from autointerp.explain.base import Lab
 from autointerp.explain.told import FEWER, TOKENS, told
 from autointerp.llm.client import LLM, Answered
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label, LabelKind
@@ -42,7 +43,7 @@ class OneShot:
     needs_model = True
     reads_categories = False
 
-    async def explain(self, evidence: Evidence, llm: LLM) -> Label | Failure:
+    async def explain(self, evidence: Evidence, llm: LLM, lab: Lab | None = None) -> Label | Failure:
         answered = await self._ask(self.prompt(evidence), llm)
         if isinstance(answered, Failure) and answered.kind == "context":
             answered = await self._ask(self.prompt(evidence, TOKENS // FEWER), llm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from autointerp.explain.base import Lab
 from autointerp.schema import Evidence, Failure, KeyFeature, Label
 
 TITLE_WORDS = 10
@@ -24,7 +25,7 @@ class TopSet:
     needs_model = False
     reads_categories = False
 
-    async def explain(self, evidence: Evidence, llm: Any = None) -> Label | Failure:
+    async def explain(self, evidence: Evidence, llm: Any = None, lab: Lab | None = None) -> Label | Failure:
         if not evidence.enriched:
             said = f"No {evidence.feature_noun} set is enriched (FDR 0.05)."
             return Label(evidence.latent, self.name, "", said, "unknown", 0.0, (), True)
