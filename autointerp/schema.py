@@ -108,13 +108,21 @@ class ExampleSet:
 
 @dataclass(frozen=True, slots=True)
 class FeatureShift:
-    """One feature of a contrast: its shrunken standardized shift, and how often it is seen on both sides."""
+    """One feature of a contrast: its shrunken standardized shift, and how often it is seen on both sides.
+
+    given_expressed, given_not : P(active | expressed) and P(active | not), where a side is all silent items there
+    auroc : of the feature, active against silent; fdr : over groups, never over items
+    """
 
     name: str
     shift: float
     log2_fold_change: float
     share_active: float  # fraction of active items that express it
     share_silent: float
+    given_expressed: float | None = None
+    given_not: float | None = None
+    auroc: float | None = None
+    fdr: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +219,7 @@ class Label:
     model: str = ""
     history: tuple[str, ...] = ()  # keys of the requests behind it
     parse_status: str = ""  # how the reply was read: ok, repaired, reasked; '' where no model was asked
+    agreement: float | None = None  # of several samples of it, see explain/samples.py; None where there was one
     saw_edits: bool = False  # whether its writer saw what an edit does: no report of an edit can test it then
 
     @property

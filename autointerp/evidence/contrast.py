@@ -33,6 +33,8 @@ class Contrasts:
     up, down : column numbers, most shifted first
     *_shift, *_fold (log2 fold change), *_active, *_silent (fractions expressed)
     null : (m,) 95th percentile of the greatest |shift| by chance; n_active, n_silent : (m,)
+    whole : whether both sides are all items of some part of the data, so that shares of either side can be turned into
+        shares of the items that express a feature
     """
 
     against: str
@@ -43,31 +45,53 @@ class Contrasts:
     null: np.ndarray
     n_active: np.ndarray
     n_silent: np.ndarray
+    whole: bool = False
 
     def of(self, latent: int, names: np.ndarray, most: int = TOP) -> Contrast:
         """What one latent's contrast says above its null, as names."""
+        counts = int(self.n_active[latent]), int(self.n_silent[latent])
+        null = float(self.null[latent])
+
+        def told(columns: np.ndarray, figures: np.ndarray) -> tuple[FeatureShift, ...]:
+            kept = [(c, f) for c, f in zip(columns, figures, strict=True) if c >= 0 and abs(f[0]) > null]
+            return tuple(
+                FeatureShift(str(names[c]), *map(float, f), *(_given(*counts, *f[2:]) if self.whole else ()))
+                for c, f in kept[:most]
+            )
+
         return Contrast(
             against=self.against,
-            n_active=int(self.n_active[latent]),
-            n_silent=int(self.n_silent[latent]),
-            up=_shifts(self.up[latent], self.up_figures[latent], names, float(self.null[latent]), most),
-            down=_shifts(self.down[latent], self.down_figures[latent], names, float(self.null[latent]), most),
-            null=float(self.null[latent]),
+            n_active=counts[0],
+            n_silent=counts[1],
+            up=told(self.up[latent], self.up_figures[latent]),
+            down=told(self.down[latent], self.down_figures[latent]),
+            null=null,
         )
 
 
-def _shifts(
-    columns: np.ndarray, figures: np.ndarray, names: np.ndarray, null: float, most: int
-) -> tuple[FeatureShift, ...]:
-    kept = [(c, f) for c, f in zip(columns, figures, strict=True) if c >= 0 and abs(f[0]) > null]
-    return tuple(FeatureShift(str(names[c]), *(float(v) for v in f)) for c, f in kept[:most])
+def _given(n_active: int, n_silent: int, share_active: float, share_silent: float) -> list[float | None]:
+    """P(active | expressed) and P(active | not expressed), None where there are no such items."""
+    expressed = np.round([n_active * share_active, n_silent * share_silent])
+    sides = (expressed, [n_active, n_silent] - expressed)
+    return [float(active / (active + silent)) if active + silent else None for active, silent in sides]
+
+
+@dataclass(frozen=True, eq=False)
+class Within:
+    """Silent are all other items of one part of the items, for each latent of its own.
+
+    parts : (n,) part number of each item; of : (m,) part of each latent, outside of which it has no active item
+    """
+
+    parts: np.ndarray
+    of: np.ndarray
 
 
 def contrast_all(
     corpus: Corpus,
     rows: np.ndarray,
     active: sparse.csr_matrix,
-    silent: sparse.csr_matrix | None,
+    silent: sparse.csr_matrix | Within | None,
     against: str,
     permutation_groups: np.ndarray | None,
     seed: int,
@@ -78,41 +102,60 @@ def contrast_all(
     ----------
     rows : (n,) explain rows
     active : (n, m) CSR of ones
-    silent : (n, m) CSR of ones, or None for all items that are not active
-    permutation_groups : (n,) within which the null permutes activations, or None
+    silent : (n, m) CSR of ones, or all items of a part that are not active, or None for all that are not active
+    permutation_groups : (n,) within which the null permutes activations, or None; also within parts
 
     Returns
     -------
     Contrasts
     """
     rng = np.random.default_rng([seed, 2])
+    n, m = active.shape
+    if silent is None:
+        silent = Within(np.zeros(n, dtype=np.int64), np.zeros(m, dtype=np.int64))
     values = sparse.vstack([block for _, block in corpus.blocks(rows)], format="csr")
-    products = _Products(values, corpus.eligible)
+    products = _Products(values, corpus.eligible, silent)
     up, down, up_figures, down_figures = _top_shifts(products, active, silent)
     n_active = np.asarray(active.sum(0)).ravel().astype(np.int64)
-    n_silent = len(rows) - n_active if silent is None else np.asarray(silent.sum(0)).ravel().astype(np.int64)
+    if isinstance(silent, Within):
+        n_silent = products.sizes[silent.of] - n_active
+    else:
+        n_silent = np.asarray(silent.sum(0)).ravel().astype(np.int64)
     rounds = max(1, int(np.ceil(LEAST_NULL_DRAWS / max(1, int((n_active > 0).sum())))))
     greatest = []
     for _ in range(rounds):
         greatest.append(_greatest_shifts(products, *_permuted(active, silent, permutation_groups, rng)))
-    null = _smoothed_null(np.stack(greatest), n_active)
-    return Contrasts(against, up, down, up_figures, down_figures, null, n_active, n_silent)
+    null = _smoothed_null(np.stack(greatest), n_active, n_silent)
+    whole = isinstance(silent, Within)
+    return Contrasts(against, up, down, up_figures, down_figures, null, n_active, n_silent, whole)
 
 
 class _Products:
-    """Sums over chosen items of values, squares and presence, for eligible features only."""
+    """Sums over chosen items, and over parts (c of them), of values, squares and presence of eligible features.
 
-    def __init__(self, values: sparse.csr_matrix, eligible: np.ndarray):
+    totals : three of (c, g'); sizes : (c,) items
+    """
+
+    def __init__(self, values: sparse.csr_matrix, eligible: np.ndarray, silent: sparse.csr_matrix | Within):
         self.columns = np.flatnonzero(eligible)
         kept = values[:, self.columns].tocsr()
         self.parts = tuple(
             sparse.csr_matrix((part, kept.indices, kept.indptr), shape=kept.shape)
             for part in (kept.data, kept.data**2, (kept.data > 0).astype(np.float32))
         )
-        self.totals = tuple(np.asarray(part.sum(0), dtype=np.float64).ravel() for part in self.parts)
         n = values.shape[0]
-        spread = np.sqrt(np.maximum(self.totals[1] / n - (self.totals[0] / n) ** 2, 0))
+        whole, squares = (np.asarray(part.sum(0), dtype=np.float64).ravel() for part in self.parts[:2])
+        spread = np.sqrt(np.maximum(squares / n - (whole / n) ** 2, 0))
         self.s0 = float(np.median(spread)) if len(spread) else 1.0
+        if isinstance(silent, Within):
+            self.sizes = np.bincount(silent.parts, minlength=1)
+            inside = [np.flatnonzero(silent.parts == c) for c in range(len(self.sizes))]
+            if len(inside) == 1:
+                inside = [slice(None)]  # no copy
+            self.totals = tuple(
+                np.stack([np.asarray(part[rows].sum(0), dtype=np.float64).ravel() for rows in inside])
+                for part in self.parts
+            )
 
     def sums(self, chosen: sparse.csr_matrix, n_parts: int) -> list[np.ndarray]:
         """(b, n) CSR of ones -> (b, g') float64 of each of the first ``n_parts`` statistics."""
@@ -131,19 +174,21 @@ class _Block(NamedTuple):
 
 
 def _shift_blocks(
-    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | None, shares: bool
+    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | Within, shares: bool
 ) -> Iterator[_Block]:
-    n, m = active.shape
+    m = active.shape[1]
     n_parts = 3 if shares else 2
-    active_by_latent, silent_by_latent = active.T.tocsr(), None if silent is None else silent.T.tocsr()
+    active_by_latent = active.T.tocsr()
+    silent_by_latent = silent if isinstance(silent, Within) else silent.T.tocsr()
     block = max(1, BLOCK_VALUES // max(1, len(products.columns)))
     for start in range(0, m, block):
         chosen = active_by_latent[start : start + block]
         n_active = np.asarray(chosen.sum(1)).ravel()
         inside = products.sums(chosen, n_parts)
-        if silent_by_latent is None:
-            n_silent = n - n_active
-            outside = [total[None, :] - part for total, part in zip(products.totals, inside, strict=False)]
+        if isinstance(silent_by_latent, Within):
+            of = silent_by_latent.of[start : start + block]
+            n_silent = products.sizes[of] - n_active
+            outside = [total[of] - part for total, part in zip(products.totals, inside, strict=False)]
         else:
             others = silent_by_latent[start : start + block]
             n_silent = np.asarray(others.sum(1)).ravel()
@@ -159,7 +204,7 @@ def _shift_blocks(
 
 
 def _greatest_shifts(
-    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | None
+    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | Within
 ) -> np.ndarray:
     """(m,) greatest |shift| of each latent."""
     blocks = _shift_blocks(products, active, silent, shares=False)
@@ -167,7 +212,7 @@ def _greatest_shifts(
 
 
 def _top_shifts(
-    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | None
+    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | Within
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """``up``, ``down``, ``up_figures`` and ``down_figures`` of Contrasts."""
     m = active.shape[1]
@@ -203,19 +248,23 @@ def _leading(values: np.ndarray, top: int) -> np.ndarray:
 
 def _permuted(
     active: sparse.csr_matrix,
-    silent: sparse.csr_matrix | None,
+    silent: sparse.csr_matrix | Within,
     groups: np.ndarray | None,
     rng: np.random.Generator,
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix | None]:
-    """Activations of no meaning: rows permuted within groups, or sides drawn anew within each latent's own items."""
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix | Within]:
+    """Activations of no meaning: rows permuted within groups and parts, or sides drawn anew within each latent's own
+    items."""
     n, m = active.shape
-    if silent is None:
+    if isinstance(silent, Within):
         order = np.arange(n)
-        for members in (
-            [order] if groups is None else [np.flatnonzero(groups == g) for g in np.unique(groups)]
-        ):
+        keys = silent.parts
+        if groups is not None:
+            codes = np.unique(groups, return_inverse=True)[1]
+            keys = codes * (int(silent.parts.max(initial=0)) + 1) + silent.parts
+        for key in np.unique(keys):
+            members = np.flatnonzero(keys == key)
             order[members] = rng.permutation(members)
-        return active[order], None
+        return active[order], silent
     both = (active + silent).tocsc()
     n_active = np.asarray(active.sum(0)).ravel().astype(int)
     sides = np.zeros(len(both.data), dtype=bool)
@@ -230,13 +279,17 @@ def _permuted(
     return drawn[0], drawn[1]
 
 
-def _smoothed_null(greatest: np.ndarray, n_active: np.ndarray) -> np.ndarray:
-    """(m,) 95th percentile of (rounds, m) chance maxima over the 100 draws of most similar n_active."""
-    live = np.flatnonzero(n_active > 1)
+def _smoothed_null(greatest: np.ndarray, n_active: np.ndarray, n_silent: np.ndarray) -> np.ndarray:
+    """(m,) 95th percentile of (rounds, m) chance maxima over the 100 draws of most similar size.
+
+    Size of a contrast: n_active · n_silent / (n_active + n_silent), to whose root chance shifts are inverse.
+    """
+    size = n_active * n_silent / np.maximum(n_active + n_silent, 1)
+    live = np.flatnonzero((n_active > 1) & (n_silent > 1))
     null = np.full(len(n_active), np.inf)
     if len(live) == 0:
         return null
-    order = live[np.argsort(n_active[live], kind="stable")]
+    order = live[np.argsort(size[live], kind="stable")]
     half = max(1, NULL_NEIGHBOURS // (2 * len(greatest)))
     for place, latent in enumerate(order):
         start = max(0, min(place - half, len(order) - 2 * half))

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from autointerp.evidence import contrast as module
-from autointerp.evidence.contrast import contrast_all
+from autointerp.evidence.contrast import Within, contrast_all
 from tests.evidence.planted_items import feature_table
 
 FIELDS = ("up", "down", "up_figures", "down_figures", "null", "n_active", "n_silent")
@@ -202,3 +202,50 @@ def test_the_seed_decides_the_null_and_nothing_else():
     np.testing.assert_array_equal(first.null, again.null)
     assert not np.array_equal(first.null, other.null)
     np.testing.assert_array_equal(first.up_figures, other.up_figures)
+
+
+def test_within_parts_silent_are_the_other_items_of_the_part():
+    table = feature_table()
+    active, _ = sides()
+    parts = np.random.default_rng(5).integers(0, 3, 300)
+    of = np.arange(12) % 3
+    inside = active & (parts[:, None] == of)
+    found = contrast_all(table, np.arange(300), csr(inside), Within(parts, of), "given", None, 0)
+    for latent in range(3, 12):
+        others = (parts == of[latent]) & ~inside[:, latent]
+        want = np.stack(naive(table, np.arange(300), inside[:, latent], others), axis=1)
+        assert found.n_silent[latent] == others.sum()
+        for columns, figures in (
+            (found.up[latent], found.up_figures[latent]),
+            (found.down[latent], found.down_figures[latent]),
+        ):
+            kept = columns >= 0
+            np.testing.assert_allclose(figures[kept], want[columns[kept]], rtol=1e-3, atol=1e-5)
+
+
+def test_what_separates_parts_is_chance_within_them():
+    rng = np.random.default_rng(0)
+    table = feature_table()
+    parts = rng.integers(0, 2, 300)
+    table.values[parts == 1, 0] += 4
+    of = np.arange(100) % 2
+    inside = (rng.random((300, 100)) < 0.3) & (parts[:, None] == of)
+    found = contrast_all(table, np.arange(300), csr(inside), Within(parts, of), "given", None, 0)
+    assert sum(bool(c.up or c.down) for c in (found.of(j, table.feature_names) for j in range(100))) <= 12
+    table.values[inside[:, 7], 3] += 3
+    found = contrast_all(table, np.arange(300), csr(inside), Within(parts, of), "given", None, 0)
+    assert found.of(7, table.feature_names).up[0].name == "F3"
+
+
+def test_the_share_of_expressing_items_that_are_active_is_counted():
+    table = feature_table()
+    active, silent = sides()
+    table.values[active[:, 5], 2] += 3
+    told = contrasts(table, active).of(5, table.feature_names).up
+    assert told[0].name == "F2"
+    for feature in told:
+        has = table.values[:, int(feature.name[1:])] > 0
+        assert feature.given_expressed == pytest.approx(active[has, 5].mean())
+        assert feature.given_not == (pytest.approx(active[~has, 5].mean()) if (~has).any() else None)
+    matched = contrasts(table, active, silent).of(5, table.feature_names).up
+    assert all(f.given_expressed is None and f.given_not is None for f in matched)
