@@ -88,7 +88,8 @@ Scorers = Annotated[
     str | None,
     typer.Option(
         help="comma-separated: detection,detection:masked,fuzzing,simulation,intruder,embedding,surprisal,signature,"
-        "match:READOUT:SIGMA,2afc:READOUT:SIGMA (genes or classes; 0.1 or 0.3; match alone is match:genes:0.3)"
+        "and of amplified latents match,2afc,direction,gain:READOUT:SIGMA (genes or classes, direction genes alone; "
+        "0.1 or 0.3; match alone is match:genes:0.3)"
     ),
 ]
 Controls = Annotated[

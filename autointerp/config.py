@@ -130,11 +130,11 @@ class RunConfig(BaseModel):
     )
     decoder: str | None = Field(
         None,
-        description="MODULE:CALLABLE of x (b, d) -> (b, g), log-normalized: the readout genes of match and 2afc; "
+        description="MODULE:CALLABLE of x (b, d) -> (b, g), log-normalized: the readout genes of amplified latents; "
         "by default the nearest real cells",
     )
     class_head: Literal["logistic", "kernel"] = Field(
-        "kernel", description="how the readout classes of match and 2afc is fitted, on --category"
+        "kernel", description="how the readout classes of amplified latents is fitted, on --category"
     )
     calibrate: bool = Field(
         False, description="ask a judging model about develop items too, for Brier scores; rules always are"
@@ -232,10 +232,11 @@ class RunConfig(BaseModel):
         """What a scorer asks must be there."""
         if "embedding" in self.scorers and not self.embedding_model:
             raise ValueError("the scorer embedding needs --embedding-model, PROVIDER/NAME or hf:PATH")
-        if "surprisal" in self.scorers and not self.judge_name.startswith("hf:"):
+        likelihoods = [name for name in self.scorers if name.partition(":")[0] in ("surprisal", "gain")]
+        if likelihoods and not self.judge_name.startswith("hf:"):
             raise ValueError(
-                "the scorer surprisal needs --judge hf:PATH: only a model in this process tells how likely a text is; "
-                f"the judge is {self.judge_name}"
+                f"the scorer {likelihoods[0]} needs --judge hf:PATH: only a model in this process tells how likely "
+                f"a text is; the judge is {self.judge_name}"
             )
         for name in self.amplifying:
             if self.activations is not None:

@@ -13,6 +13,7 @@ from autointerp.controls import CALIBRATION, LABEL_CONTROLS, OWN, Bench, Test, c
 from autointerp.develop import judge_of, label_panel
 from autointerp.evidence.attribution import load_attribute
 from autointerp.intervene.amplified import Amplifier
+from autointerp.intervene.held_out import held_out_features
 from autointerp.intervene.report import Asked as Amplified
 from autointerp.intervene.report import workbench
 from autointerp.intervene.workbench import Workbench
@@ -137,7 +138,7 @@ def material_of(prepared: Prepared) -> Material:
 
 def amplifier_of(prepared: Prepared) -> Amplifier | None:
     """What amplifies the latents of a run, one for all its judges; None where it has no dictionary."""
-    c = prepared.config
+    c, names = prepared.config, prepared.corpus.feature_names
     if prepared.amplifier is None and c.activations is None:
 
         def bench_of(readout: str) -> Workbench:
@@ -155,6 +156,7 @@ def amplifier_of(prepared: Prepared) -> Amplifier | None:
             lambda: redundancy_families(prepared.activations.csr[prepared.contrast_rows]),
             c.seed,
             lambda done: prepared.progress("amplify", done, max(done, len(prepared.chosen)), ""),
+            frozenset(names[held_out_features(names, c.seed)].tolist() if c.held_out_features else ()),
         )
     return prepared.amplifier
 

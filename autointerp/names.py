@@ -13,8 +13,10 @@ SCORERS = (  # the last ask about amplified latents: what was read, and how far 
     "surprisal",
     "signature",
     *(f"{kind}:{place}" for kind in ("match", "2afc") for place in AMPLIFIED),
+    *(f"direction:{place}" for place in AMPLIFIED if place.startswith("genes:")),
+    *(f"gain:{place}" for place in AMPLIFIED),
 )
-SHORT_SCORERS = {"match": "match:genes:0.3", "2afc": "2afc:genes:0.3"}
+SHORT_SCORERS = {kind: f"{kind}:genes:0.3" for kind in ("match", "2afc", "direction", "gain")}
 DEFAULT_SCORERS = ("detection", "signature")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items

@@ -1,4 +1,4 @@
-"""What can a judge be asked, beside one number for each of some items? Odd one out, choose one, predict directions.
+"""What can a judge be asked, beside one number for each of some items? Odd one out, choice, directions, likelihoods.
 
 Like ``schema.Question`` they carry no truth. Each says how many answers it wants, and what is left of it where only
 some of them are asked for again. Answers are those of ``schema.Answer``, in these units:
@@ -8,6 +8,7 @@ Question       P(active), or that marks are true, 0–100; of the scorer ``simul
 OddOneOut      one value: the place of the item that does not belong, from 0
 Match          one value: the place of the label that fits, from 0
 Directions     a value for each feature: +1 up, −1 down, 0 unchanged
+Gain           one value: log p(label | edited report) − log p(label | clean report), in nats
 =============  ==========================================================================================
 """
 
@@ -24,6 +25,7 @@ from autointerp.schema import Label, Question
 SIMULATION = "simulation"
 MOST = {SIMULATION: 10.0}  # greatest answer about an item, by scorer; of all others 100
 UP, DOWN, UNCHANGED = 1.0, -1.0, 0.0
+NOT_SAID = "only a model's log-probabilities answer this"  # of Gain, where a judge says what it thinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,32 @@ class Directions:
         return replace(self, features=tuple(self.features[i] for i in places))
 
 
-Asked = Question | OddOneOut | Match | Directions
+@dataclass(frozen=True, eq=False)
+class Gain:
+    """How much likelier does a report of edited items make the label than one of the same items as they are?
+
+    edited, clean : what tells the items from typical ones (``before``), in the order in which it is shown
+    readout : what was read, such as ``genes``
+    number : tells apart questions about the same label
+    """
+
+    scorer: str
+    latent: int
+    label: Label
+    edited: tuple[Change, ...]
+    clean: tuple[Change, ...]
+    readout: str = "genes"
+    number: int = 0
+
+    n_answers = 1
+
+    def at(self, places: Sequence[int]) -> Gain:
+        """The same: there is one answer."""
+        return self
+
+
+Said = Question | OddOneOut | Match | Directions  # what a judge says what it thinks of
+Asked = Said | Gain
 Chosen = OddOneOut | Match
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from autointerp.questions import DOWN, UNCHANGED, UP, Asked, Directions, Match, OddOneOut
+from autointerp.questions import DOWN, UNCHANGED, UP, Directions, Match, OddOneOut, Said
 
 Read = tuple[list[float | None], list[str | None]]
 
@@ -140,7 +140,7 @@ FORMS = {
 }
 
 
-def kind_of(question: Asked) -> str:
+def kind_of(question: Said) -> str:
     """The form that a question takes: by its type, and about items by its scorer, of which ``detection:masked`` asks as
     ``detection`` does."""
     if isinstance(question, OddOneOut):
@@ -152,7 +152,7 @@ def kind_of(question: Asked) -> str:
     return question.scorer.partition(":")[0]
 
 
-def reader(question: Asked) -> Callable[[Any, int], Read]:
+def reader(question: Said) -> Callable[[Any, int], Read]:
     """Reads a reply to a question, or to what is left of it."""
     form = FORMS[kind_of(question)]
     if isinstance(question, OddOneOut | Match):

@@ -14,7 +14,7 @@ from autointerp.llm.client import LLM
 from autointerp.llm.items import ask_items
 from autointerp.llm.parse import strict_schema
 from autointerp.llm.request import Request
-from autointerp.questions import Asked, Directions, Match, OddOneOut
+from autointerp.questions import NOT_SAID, Asked, Directions, Gain, Match, OddOneOut, Said
 from autointerp.schema import Answer, ShownItem
 from autointerp.templates import render
 
@@ -42,6 +42,8 @@ class LLMJudge:
         A question that is too long for the model is asked in two halves. The answers of a question are one cluster,
         named by its first request.
         """
+        if isinstance(question, Gain):
+            return Answer.failed(question.n_answers, NOT_SAID)
         kind = kind_of(question)
         form = FORMS[kind]
         finer = self._logprobs and form.read is read and bool(await self._llm.can("logprobs"))
@@ -68,12 +70,12 @@ class LLMJudge:
         )  # fmt: skip
         return Answer(said.values, said.failures, said.keys[0], said.status)
 
-    def prompt(self, question: Asked) -> str:
+    def prompt(self, question: Said) -> str:
         """The question in words."""
         nouns = {"noun": self._corpus.noun, "feature_noun": self._corpus.feature_noun}
         return render(FORMS[kind_of(question)].template, **nouns, **self._told(question))
 
-    def _told(self, question: Asked) -> dict[str, Any]:
+    def _told(self, question: Said) -> dict[str, Any]:
         """What the template of the question's kind gets beside the nouns."""
         if isinstance(question, OddOneOut):
             return {"items": self._shown(question.rows)}

@@ -1,6 +1,6 @@
-"""What do a model's vectors and likelihoods say of items, where it is not asked for an opinion?
+"""What do a model's vectors and likelihoods say of items and reports, where it is not asked for an opinion?
 
-Both readers answer about items alone, item by item, with bare numbers of any size: an order and no probabilities.
+Each reader answers questions of one type alone, with bare numbers of any size: an order and no probabilities.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from autointerp.corpus.base import Corpus
 from autointerp.llm.client import LLM
 from autointerp.llm.measures import embedding_of, log_probability_of, nats_of, vector_of
 from autointerp.llm.request import Reply, Request
-from autointerp.questions import Asked
+from autointerp.questions import Asked, Change, Gain
 from autointerp.schema import Answer, Failure, Question
 from autointerp.templates import render
 
 NOT_ITEMS = "vectors and likelihoods are about items alone"
+NOT_REPORTS = "an information gain is about two reports alone"
 
 
 class EmbeddingReader:
@@ -80,6 +81,33 @@ class SurprisalReader:
     def _prefix(self, title: str, description: str) -> str:
         nouns = {"noun": self._corpus.noun, "feature_noun": self._corpus.feature_noun}
         return render("judge/surprisal.j2", **nouns, title=title, description=description)
+
+
+class GainReader:
+    """log p(label | report of edited items) − log p(label | report of them as they are), in nats, under a model in this
+    process [the information gain of arXiv 2410.13928, section 3.3.5]."""
+
+    batch_size = None
+
+    def __init__(self, llm: LLM, corpus: Corpus):
+        self.name = llm.model
+        self._llm, self._corpus = llm, corpus
+
+    async def answer(self, question: Asked) -> Answer:
+        """One difference, or why there is none."""
+        if not isinstance(question, Gain):
+            return Answer.failed(question.n_answers, NOT_REPORTS)
+        label = question.label
+        said = render("judge/gain_label.j2", title=label.title, description=label.description)
+        requests = [
+            self._llm.request(**log_probability_of(said, self._report(question, changes)), purpose="judge")
+            for changes in (question.edited, question.clean)
+        ]
+        edited, clean = await _all(self._llm, requests)
+        return _answer([_difference(edited, clean)])
+
+    def _report(self, question: Gain, changes: Sequence[Change]) -> str:
+        return render("judge/gain.j2", noun=self._corpus.noun, changes=changes, readout=question.readout)
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

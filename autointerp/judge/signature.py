@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from autointerp.corpus.base import Corpus
 from autointerp.judge.choices import choose, directions
-from autointerp.questions import Asked, Directions, most
+from autointerp.questions import NOT_SAID, Asked, Directions, Gain, most
 from autointerp.schema import Answer, Examples, KeyFeature, Label, Question
 
 LEAST_SLOPE = (
@@ -108,6 +108,8 @@ class SignatureJudge:
     async def answer(self, question: Asked) -> Answer:
         if isinstance(question, Directions):
             return directions(question)
+        if isinstance(question, Gain):
+            return Answer.failed(question.n_answers, NOT_SAID)
         if not isinstance(question, Question):
             return choose(question, self._corpus, self._seed)
         scores = self._signatures.scores(question.label.key_features, question.rows)

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import numpy as np
 
-from autointerp.questions import DOWN, UNCHANGED, UP, Asked, Directions, most
+from autointerp.questions import DOWN, NOT_SAID, UNCHANGED, UP, Asked, Directions, Gain, most
 from autointerp.schema import Answer, Question
 
 
@@ -26,6 +26,8 @@ class SameJudge:
 
     async def answer(self, question: Asked) -> Answer:
         n, sure = question.n_answers, self.value == 100
+        if isinstance(question, Gain):
+            return Answer.failed(n, NOT_SAID)
         if isinstance(question, Question):
             value = self.value * most(question) / 100
         elif isinstance(question, Directions):
@@ -44,6 +46,8 @@ class RandomJudge:
     batch_size = None
 
     async def answer(self, question: Asked) -> Answer:
+        if isinstance(question, Gain):
+            return Answer.failed(question.n_answers, NOT_SAID)
         n, place = question.n_answers, [self.seed, question.latent, crc32(question.scorer.encode())]
         told = [int(question.label.label_id, 16)] if isinstance(question, Question) else question.place
         rng = np.random.default_rng([*place, *told])

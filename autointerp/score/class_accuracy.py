@@ -1,4 +1,4 @@
-"""How often is each of several classes answered right, and how sure are we of the mean? Balanced accuracy, its interval.
+"""How often is each of several classes answered right, and how sure are we of the mean? Balanced accuracy and interval.
 
 A plain share of right answers would reward who always says the commonest class.
 """

@@ -1,4 +1,4 @@
-"""Does a label say which features rise and fall where its latent is amplified? From its words alone, feature by feature.
+"""Does a label say which features rise and fall where its latent is amplified? From its words alone, one by one.
 
 ``direction:genes:SIGMA`` asks of features that no label writer was shown (``held_out_features``); without them the
 trials are of the kind ``seen`` and the numbers say so. Each batch of the reports (a test group, where there are five)
@@ -8,7 +8,7 @@ is one question about features of its own; truth is the sign of their mean chang
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from autointerp.score.class_accuracy import class_accuracy_interval
 from autointerp.score.correlation import LEAST_ITEMS, correlation_interval
 from autointerp.score.intervals import ITEMS_ONLY, Interval
 from autointerp.score.label_choices import SEEN
-from autointerp.score.metrics import LOW_POSITIVES, Metrics
+from autointerp.score.metrics import LOW_POSITIVES, Metrics, marked
 
 if TYPE_CHECKING:
     from autointerp.intervene.amplified import Reports
@@ -180,12 +180,7 @@ def scores(judged: Trials, firing_rate: float, split_mode: str, split_hash: str)
     metrics.add("sigma_on_test", place, every, reached)
     few = len(np.unique(judged.rows)) < match.LEAST_REPORTS or int((truth != 0).sum()) < LOW_POSITIVES
     marks = [*(["low_n"] if few else []), *([COULD_SEE] if (judged.kinds == SHOWN).any() else [])]
-    return [
-        replace(one, reason="; ".join(marks))
-        if one.value is not None and one.metric != "sigma_on_test"
-        else one
-        for one in metrics.made
-    ]
+    return marked(metrics.made, ("above_chance", "spearman"), "; ".join(marks))
 
 
 ALL = tuple(

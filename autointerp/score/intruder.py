@@ -8,7 +8,7 @@ labels it has: they all carry the same number.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
@@ -17,7 +17,7 @@ from autointerp.questions import OddOneOut
 from autointerp.schema import Answer, Failure, Label, Score, SplitName, Trials
 from autointerp.score.base import Material, Scorer
 from autointerp.score.intervals import ITEMS_ONLY, Interval, proportion_interval
-from autointerp.score.metrics import LOW_POSITIVES, Metrics
+from autointerp.score.metrics import LOW_POSITIVES, Metrics, marked
 
 NAME = "intruder"
 ALIKE = 4  # active items of a question, of one stratum of strength
@@ -128,10 +128,8 @@ def scores(judged: Trials, firing_rate: float, split_mode: str, split_hash: str)
 
     metrics = Metrics(judged, split_mode, split_hash)
     metrics.add("above_chance", KIND, np.ones(len(judged.rows), dtype=bool), above)
-    return [
-        replace(score, reason="low_n") if score.value is not None and score.n < LEAST_QUESTIONS else score
-        for score in metrics.made
-    ]
+    few = int(metrics.answered.sum()) < LEAST_QUESTIONS
+    return marked(metrics.made, ("above_chance",), "low_n" if few else "")
 
 
 SCORER = Scorer(

@@ -7,7 +7,7 @@ was amplified. Readout and σ are part of the name: numbers are compared only wi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -19,13 +19,14 @@ from autointerp.schema import Answer, Failure, Label, Score, SplitName, Trials
 from autointerp.score.base import Material, Scorer
 from autointerp.score.intervals import ITEMS_ONLY, Interval, proportion_interval
 from autointerp.score.label_choices import candidates, drawn
-from autointerp.score.metrics import Metrics
+from autointerp.score.metrics import Metrics, marked
 
 if TYPE_CHECKING:
     from autointerp.intervene.amplified import Reports
 
 READOUTS = ("genes", "classes")
 SIGMAS = ("0.1", "0.3")  # mean KL of the readout, in nats
+PLACES = tuple(f"{readout}:{sigma}" for readout in READOUTS for sigma in SIGMAS)
 CHOICES, FORCED = 5, 2
 LEAST_REPORTS = 5  # fewer are marked low_n
 NO_DICTIONARY = "the run has no dictionary whose latents could be amplified"
@@ -180,12 +181,7 @@ def scores(options: int, judged: Trials, firing_rate: float, split_mode: str, sp
     metrics.add("above_chance", negatives, every, above)
     metrics.add("sigma_on_test", negatives, every, lambda kept: float(judged.activations[kept].mean()))
     few = len(np.unique(judged.rows)) < LEAST_REPORTS
-    return [
-        replace(one, reason="low_n")
-        if few and one.value is not None and one.metric == "above_chance"
-        else one
-        for one in metrics.made
-    ]
+    return marked(metrics.made, ("above_chance",), "low_n" if few else "")
 
 
 def _scorer(name: str, options: int, among: Callable[..., Choices | Failure]) -> Scorer:
@@ -202,9 +198,8 @@ def _scorer(name: str, options: int, among: Callable[..., Choices | Failure]) ->
     )
 
 
-_PLACES = [f"{readout}:{sigma}" for readout in READOUTS for sigma in SIGMAS]
 ALL = tuple(
     _scorer(f"{kind}:{place}", options, among)
     for kind, options, among in (("match", CHOICES, five), ("2afc", FORCED, two))
-    for place in _PLACES
+    for place in PLACES
 )

@@ -7,7 +7,8 @@ not (fuzzing). A failed answer is left out and counted; over 20 % of them leave 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -139,6 +140,14 @@ class Metrics:
 
     def _prompts(self, kept: np.ndarray) -> np.ndarray | None:
         return None if self._clusters is None else self._clusters[kept]
+
+
+def marked(made: Sequence[Score], metrics: Collection[str], reason: str) -> list[Score]:
+    """The scores, with this reason beside the values of these metrics, such as ``low_n``; '' marks none."""
+    return [
+        replace(one, reason=reason) if reason and one.value is not None and one.metric in metrics else one
+        for one in made
+    ]
 
 
 def _finite(value: float) -> float | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from autointerp.score import (
     detection,
+    direction,
     embedding,
     fuzzing,
+    gain,
     intruder,
     masked,
     match,
@@ -17,5 +19,6 @@ from autointerp.score.base import Scorer
 
 _FILES = (detection, masked, fuzzing, simulation, intruder, embedding, surprisal, signature)
 SCORERS: dict[str, Scorer] = {
-    scorer.name: scorer for scorer in (*(file.SCORER for file in _FILES), *match.ALL)
+    scorer.name: scorer
+    for scorer in (*(file.SCORER for file in _FILES), *match.ALL, *direction.ALL, *gain.ALL)
 }

@@ -42,7 +42,10 @@ __all__ = [
 EXACT_PAIRS = 50  # above, the normal approximation is as good
 
 # What a label that says nothing scores, by metric; others have no such value.
-CHANCE = {"auroc": 0.5, "balanced_accuracy": 0.5, "pearson": 0.0, "spearman": 0.0, "above_chance": 0.0}
+CHANCE = {
+    "auroc": 0.5, "balanced_accuracy": 0.5, "pearson": 0.0, "spearman": 0.0, "above_chance": 0.0,
+    "information_gain": 0.0,
+}  # fmt: skip
 
 
 class PairedTest(NamedTuple):

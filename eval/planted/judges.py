@@ -5,13 +5,27 @@ It reads a label's meaning, never which latent is asked about nor which items ar
 
 from __future__ import annotations
 
+from functools import cached_property
 from zlib import crc32
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, log_softmax, logit
 
 from autointerp.judge.choices import mean_change
-from autointerp.questions import DOWN, SIMULATION, UNCHANGED, UP, Asked, Chosen, Directions, Match, best_place
+from autointerp.questions import (
+    DOWN,
+    SIMULATION,
+    UNCHANGED,
+    UP,
+    Asked,
+    Change,
+    Chosen,
+    Directions,
+    Gain,
+    Match,
+    OddOneOut,
+    best_place,
+)
 from autointerp.schema import Answer, Label, Question
 from eval.planted.counts import PlantedCells
 from eval.planted.labels import Meaning
@@ -31,7 +45,8 @@ class OracleJudge:
     Labels for a change: the one whose factors' genes moved most, each counted in the direction of its factor.
     Directions: those of its factors' genes; other genes stay. The odd one out of cells: the one that lacks most of what
     the others share, over all factors. Noise of choices is ε in units of their scores' spread / 2.94; directions have
-    none.
+    none. Likelihoods of a label after a report: softmax over all planted labels of 2.94 · the mean change of their
+    factors' genes, without noise.
 
     Parameters
     ----------
@@ -57,12 +72,16 @@ class OracleJudge:
         """An answer for every item, or a failure for a label that is not of the grammar."""
         if isinstance(question, Match):
             return self._matched(question)
-        if not isinstance(question, Question | Directions):
+        if isinstance(question, OddOneOut):
             return self._chosen(self._lacking(question.rows), question)
         label, n = question.label, question.n_answers
         meaning = self._meaning(label)
         if meaning is None:
             return Answer.failed(n, UNKNOWN)
+        if isinstance(question, Gain):
+            return Answer(
+                (self._likelihood(label, question.edited) - self._likelihood(label, question.clean),), (None,)
+            )
         if isinstance(question, Directions):
             signs = self._signs(meaning)
             return Answer(tuple(signs.get(name, UNCHANGED) for name in question.features), (None,) * n)
@@ -90,6 +109,16 @@ class OracleJudge:
         factors = [self._factors[name] for name in (*meaning.all_of, *meaning.any_of)]
         falling = {gene: DOWN for factor in factors for gene in factor.down}
         return falling | {gene: UP for factor in factors for gene in factor.up}
+
+    @cached_property
+    def _planted_signs(self) -> list[dict[str, float]]:
+        return [{} if meaning is None else self._signs(meaning) for meaning in self._meanings.values()]
+
+    def _likelihood(self, label: Label, report: tuple[Change, ...]) -> float:
+        """log p of a planted label after a report."""
+        scores = np.array([mean_change(signs, report) for signs in self._planted_signs])
+        place = list(self._meanings).index((label.title, label.description))
+        return float(log_softmax(SURE * scores)[place])
 
     def _strength(self, meaning: Meaning, rows: np.ndarray) -> np.ndarray:
         """(len(rows),) 0–1: how strongly the formula holds."""

@@ -27,7 +27,7 @@ DESCRIBED = re.compile(r"<description>\n(.*?)\n</description>", re.DOTALL)
 def small_sigma():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, "SCORERS", (*config.SCORERS, *NAMES))
-        patch.setattr(config, "_AMPLIFIED", (*config._AMPLIFIED, PLACE))
+        patch.setattr(config, "AMPLIFIED", (*config.AMPLIFIED, PLACE))
         made = (match._scorer(NAMES[0], 5, match.five), match._scorer(NAMES[1], 2, match.two))
         for scorer in made:
             patch.setitem(SCORERS, scorer.name, scorer)

@@ -45,7 +45,7 @@ function scoresSection(card, entry) {
     h("tr", { class: "group" }, h("th", { colspan: 8, scope: "rowgroup" }, name)),
     scores.map((score) => {
       const drawn = { ...score, low: score.ci_low, high: score.ci_high };
-      const onScale = !["spearman", "pearson", "above_chance"].includes(score.metric) && known(score.value) && score.value >= 0 && score.value <= 1;
+      const onScale = !["spearman", "pearson", "above_chance", "information_gain"].includes(score.metric) && known(score.value) && score.value >= 0 && score.value <= 1;
       if (score.ci_method) methods.add(score.ci_method);
       const name = score.negatives.replaceAll("_", "-");
       const range = known(score.ci_low) && known(score.ci_high) ? `${fixed(score.ci_low)}–${fixed(score.ci_high)}` : "";
