@@ -127,7 +127,10 @@ class FeatureShift:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Active against silent explain items. ``null`` is the 95th percentile of the greatest |shift| by chance."""
+    """Active against silent explain items. ``null`` is the 95th percentile of the greatest |shift| by chance.
+
+    inside : the features that name the cluster to which both sides belong; none where they are of all clusters
+    """
 
     against: str
     n_active: int
@@ -135,6 +138,18 @@ class Contrast:
     up: tuple[FeatureShift, ...]  # above the null, strongest first
     down: tuple[FeatureShift, ...]
     null: float
+    inside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFiring:
+    """How a latent fires in one cluster of explain items; shares are of its upper and lower third of activations."""
+
+    markers: tuple[str, ...]  # the features that name it
+    n: int
+    n_fired: int
+    share_of_strong: float
+    share_of_weak: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +219,25 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelStep:
+    """One hypothesis that was tested on develop on the way to a label.
+
+    round : 0 for those of the first reply; auroc : None where it could not be tested, and ``reason`` says why
+    difference, p : to the label that stood then, of the paired one-sided test; None where there was none to compare with
+    accepted : whether it stood from then on
+    """
+
+    round: int
+    label_id: str
+    title: str
+    auroc: float | None
+    reason: str = ""
+    difference: float | None = None
+    p: float | None = None
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """What an explainer says of one latent. Model judges read title and description, rule judges key_features."""
 
@@ -221,6 +255,8 @@ class Label:
     parse_status: str = ""  # how the reply was read: ok, repaired, reasked; '' where no model was asked
     agreement: float | None = None  # of several samples of it, see explain/samples.py; None where there was one
     saw_edits: bool = False  # whether its writer saw what an edit does: no report of an edit can test it then
+    steps: tuple[LabelStep, ...] = ()  # what was tried on develop, in order; none where nothing was
+    stopped: str = ""  # why its writer tried nothing more
 
     @property
     def label_id(self) -> str:
