@@ -223,7 +223,7 @@ class LabelStep:
     """One hypothesis that was tested on develop on the way to a label.
 
     round : 0 for those of the first reply; auroc : None where it could not be tested, and ``reason`` says why
-    difference, p : to the label that stood then, of the paired one-sided test; None where there was none to compare with
+    difference, p : to the label that stood then, by the paired one-sided test; None where none stood
     accepted : whether it stood from then on
     """
 
