@@ -105,7 +105,7 @@ def _compared(
     seed: int,
 ) -> Row | None:
     """None where no two latents match, or neither side has a score."""
-    members = [_members(side, basis) for side in sides]
+    members = [members_on(side, basis) for side in sides]
     rates = [
         _rates(side.labels, place[0])[scores.latents[kept]]
         for side, scores, kept in zip((own, other), sides, members, strict=True)
@@ -115,7 +115,7 @@ def _compared(
     if not len(matched.first) or all(np.isnan(side.values).all() for side in sides):  # nothing was measured
         return None
     pairs = (members[0][matched.first], members[1][matched.second])
-    first, second = (_only(side, kept) for side, kept in zip(sides, pairs, strict=True))
+    first, second = (only(side, kept) for side, kept in zip(sides, pairs, strict=True))
     compared = unpaired(first, second, own.families, other.families, basis)
     dropped = [
         _dropped(side.labels, place[0], scores, kept)
@@ -132,7 +132,7 @@ def _compared(
     return Row(compared, columns)
 
 
-def _members(scores: LatentScores, basis: Basis) -> np.ndarray:
+def members_on(scores: LatentScores, basis: Basis) -> np.ndarray:
     """Positions of the latents that enter on a basis."""
     there = scores.reasons == ""
     if basis == "all":
@@ -140,7 +140,8 @@ def _members(scores: LatentScores, basis: Basis) -> np.ndarray:
     return np.flatnonzero(there)
 
 
-def _only(scores: LatentScores, kept: np.ndarray) -> LatentScores:
+def only(scores: LatentScores, kept: np.ndarray) -> LatentScores:
+    """The scores at some positions."""
     return LatentScores(
         scores.latents[kept], scores.values[kept], scores.reasons[kept], scores.as_chance[kept]
     )

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from .families import family_means
-from .intervals import t_quantile
+from .intervals import Interval, t_quantile
 from .power import paired_mdd, welch_error, welch_mdd
 from .statistics import benjamini_hochberg, paired_wilcoxon
 
@@ -75,6 +75,31 @@ class Share(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def mean_over(
+    scores: LatentScores, families: np.ndarray | None = None, basis: Basis = "scored", chance: float = 0.5
+) -> Interval:
+    """Mean over latents with a 95 % interval by t over families as clusters.
+
+    ȳ = Σ w·y/Σ w; se² = F/(F − 1)·Σ_f (Σ_{i in f} w_i·(y_i − ȳ))²/(Σ w)², t on F − 1 degrees of freedom; weights in
+    ``all`` alone. NaN bounds with fewer than two families, NaN altogether without a value.
+    """
+    values = _on_basis(scores, basis, chance)
+    kept = ~np.isnan(values)
+    weights = np.ones(len(values)) if scores.weights is None or basis == "scored" else scores.weights
+    y, w = values[kept], weights[kept]
+    if not len(y):
+        return Interval(math.nan, math.nan, math.nan, "none: no latents", 0, 0)
+    mean = float(np.average(y, weights=w))
+    of = scores.latents[kept] if families is None else families[scores.latents[kept]]
+    _, code = np.unique(of, return_inverse=True)
+    residuals = np.bincount(code, w * (y - mean))  # (F,)
+    n = len(residuals)
+    if n < 2:
+        return Interval(mean, math.nan, math.nan, "none: one family", len(y), 0)
+    half = t_quantile(n - 1, 0.95) * math.sqrt(n / (n - 1) * float(residuals @ residuals)) / float(w.sum())
+    return Interval(mean, mean - half, mean + half, "t over families", len(y), 0)
 
 
 def paired(
