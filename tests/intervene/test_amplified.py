@@ -63,6 +63,37 @@ def test_a_report_is_the_mean_over_its_batch():
         assert row == bench.test.rows[part[0]]
 
 
+def test_withheld_features_alone_are_asked_about_with_what_they_did():
+    bench = Bench()
+    withheld = frozenset(NAMES[[0, 2, 5, 6, 7, 20]].tolist()) | {"not read"}
+    made = amplified(bench, 0, 0.3, 1, withheld)
+    told = {change.name: change.in_sd for each in made.asked for change in each}
+    assert set(told) == withheld - {"not read"}
+    assert [told[name] for name in ("G0", "G2", "G5")] == pytest.approx([2.0, 0.5, 0.0])
+    any_ = {change.name for each in amplified(bench, 0, 0.3, 1).asked for change in each}
+    assert len(any_) == R and {"G0", "G1", "G2"} <= any_
+    assert amplified(bench, 0, 0.3, 1, withheld).asked == made.asked
+
+
+def test_clean_and_edited_reports_tell_a_batch_from_all_items_as_they_are():
+    bench = Bench()
+    made = amplified(bench, 0, 0.3, seed=1)
+    typical = bench.test.x.mean(0)
+    step = dict(zip(NAMES[:3].tolist(), (4.0, 2.0, 1.0), strict=True))
+    for part, clean, edited in zip(batches(bench.test, 1)[0], made.clean, made.edited, strict=True):
+        own = bench.test.x[part].mean(0)
+        for changes, moved in ((clean, {}), (edited, step)):
+            assert len(changes) == MOST_CHANGES
+            for change in changes:
+                i = NAMES.tolist().index(change.name)
+                after = own[i] + moved.get(change.name, 0.0)
+                assert (change.before, change.after) == pytest.approx((typical[i], after))
+                assert change.in_sd == pytest.approx((after - typical[i]) / 2.0)
+            size = [abs(change.in_sd) for change in changes]
+            assert size == sorted(size, reverse=True)
+        assert edited[0].name == "G0"
+
+
 def test_batches_of_items_are_disjoint_and_of_twenty_at_least():
     for n, wanted in ((N, 5), (75, 3), (20, 1), (19, 0)):
         parts, names = batches(Items(np.arange(n), np.zeros((n, 1))), 0)
