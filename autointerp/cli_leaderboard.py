@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autointerp.errors import UserError
+
+if TYPE_CHECKING:
+    from autointerp.results.entries import Entry
 
 Sources = Annotated[
     list[Path],
@@ -42,7 +45,8 @@ def _board(sources: list[Path], out: Path) -> None:
     from autointerp.results.run_entries import run_entries
     from autointerp.results.submission import read_submission
 
-    entries, refused = [], []
+    entries: list[Entry] = []
+    refused: list[str] = []
     for source in sources:
         if source.suffix == ".json":
             entries += read_submission(source)

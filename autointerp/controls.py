@@ -19,6 +19,7 @@ from autointerp.score.base import Reader, Scorer
 from autointerp.score.shuffled import RULE_ROUNDS, derangement, sampled_latents
 
 OWN = ""  # the control of a label's own trials
+RETEST = "retest"  # its own trials once more, from which the judge's noise is told
 CALIBRATION = "calibration"  # its own trials on develop, from which probabilities are calibrated
 
 
@@ -64,7 +65,21 @@ def shuffled(bench: Bench) -> list[Test]:
     ]
 
 
-LABEL_CONTROLS: dict[str, Callable[[Bench], list[Test]]] = {"shuffled": shuffled}
+def retest(bench: Bench) -> list[Test]:
+    """The same questions again, of a model that judges, on a sample of the labels; a rule would answer the same."""
+    again = getattr(bench.judge, "again", None)
+    if again is None:
+        return []
+    rng = np.random.default_rng([bench.prepared.config.seed, 10])
+    drawn = frozenset(sampled_latents(sorted(label.latent for label in bench.labels), rng))
+    return [
+        Test(bench.scorer, again(), label, label.latent, bench.explainer, RETEST, labels=bench.labels)
+        for label in bench.labels
+        if label.latent in drawn
+    ]
+
+
+LABEL_CONTROLS: dict[str, Callable[[Bench], list[Test]]] = {"shuffled": shuffled, RETEST: retest}
 
 
 def shuffled_labels(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -48,15 +49,22 @@ class Plan:
 
 
 class Judged(NamedTuple):
-    """All trials in a fixed order, and the labels about which nothing could be asked, each with its reason."""
+    """All trials in a fixed order, and the labels about which nothing could be asked, each with its reason.
+
+    asked : (explainer, judge) -> keys of the requests about its labels, without those about controls
+    """
 
     trials: list[Trials]
     unasked: list[Score]
+    asked: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType({})
 
     def beside(self, others: Sequence[Judged]) -> Judged:
         """With those of other judges after them."""
         trials = [*self.trials, *(t for other in others for t in other.trials)]
-        return Judged(trials, [*self.unasked, *(s for other in others for s in other.unasked)])
+        asked = dict(self.asked)
+        for other in others:
+            asked |= {place: keys | asked.get(place, frozenset()) for place, keys in other.asked.items()}
+        return Judged(trials, [*self.unasked, *(s for other in others for s in other.unasked)], asked)
 
 
 async def judge_all(
@@ -114,12 +122,18 @@ async def judge_all(
         for number, test in enumerate(tests)
         if not (plan.settled and number in waiting)
     ]
+    requests: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for job, answer in answers.items():
+        test = tests[asked[job][0]]
+        if test.control == OWN and answer.keys:
+            requests[test.explainer, test.judge.name].update(answer.keys)
     left_out = sum(tests[number].control == OWN for number in waiting)
     if plan.settled and left_out:
         prepared.notes.append(
             f"{plan.judge} has not answered all about {left_out} labels and is not asked again: no rows of it there."
         )
-    return Judged(judged, [] if plan.settled else unasked)
+    keys = {place: frozenset(found) for place, found in requests.items()}
+    return Judged(judged, [] if plan.settled else unasked, keys)
 
 
 def material_of(prepared: Prepared) -> Material:

@@ -20,9 +20,10 @@ SHORT_SCORERS = {kind: f"{kind}:genes:0.3" for kind in ("match", "2afc", "direct
 DEFAULT_SCORERS = ("detection", "signature")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
+JUDGE_CONTROLS = ("retest",)  # the same questions again, of a judging model
 LABEL_CONTROLS = ("markers", "top_set", "majority")  # explainers that other labels are held against
 DICTIONARY_CONTROLS = ("random", "pca", "ica", "nmf", "neurons")  # dictionaries that others are held against
-CONTROLS = (*COMMON_CONTROLS, *LABEL_CONTROLS, *DICTIONARY_CONTROLS)
+CONTROLS = (*COMMON_CONTROLS, *JUDGE_CONTROLS, *LABEL_CONTROLS, *DICTIONARY_CONTROLS)
 COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows from the embedding too
 DICTIONARIES = (
     "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "p_anneal", "icfl", *COMPUTED, "random",

@@ -253,7 +253,9 @@ class Label:
     model: str = ""
     history: tuple[str, ...] = ()  # keys of the requests behind it
     parse_status: str = ""  # how the reply was read: ok, repaired, reasked; '' where no model was asked
-    agreement: float | None = None  # of several samples of it, see explain/samples.py; None where there was one
+    agreement: float | None = (
+        None  # of several samples of it, see explain/samples.py; None where there was one
+    )
     saw_edits: bool = False  # whether its writer saw what an edit does: no report of an edit can test it then
     steps: tuple[LabelStep, ...] = ()  # what was tried on develop, in order; none where nothing was
     stopped: str = ""  # why its writer tried nothing more
@@ -303,6 +305,7 @@ class Answer:
     failures: tuple[str | None, ...]  # (q,)
     prompt: str = ""  # key of the request: answers of one prompt are a cluster
     parse_status: str = ""  # ok, repaired, reasked, failed; '' where no model was asked
+    keys: tuple[str, ...] = ()  # of all requests behind it
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.failures):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.controls import CALIBRATION, OWN
+from autointerp.controls import CALIBRATION, OWN, RETEST
 from autointerp.judging import Judged, Plan
 from autointerp.labeling import Labels
 from autointerp.prepare import Prepared
@@ -32,7 +32,7 @@ def score_all(prepared: Prepared, plans: Sequence[Plan], labels: Labels, judged:
     own: list[Score] = []
     calibrations = _calibrations(judged.trials)
     for trials in judged.trials:
-        if trials.control == CALIBRATION:
+        if trials.control in (CALIBRATION, RETEST):
             continue
         made = SCORERS[trials.scorer].scores(trials, float(rates[trials.latent]), split.mode, split.hash)
         if trials.control == "shuffled":

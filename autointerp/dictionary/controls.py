@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp.config import RunConfig
 from autointerp.dictionary.measures import Ground, key_measures
 from autointerp.errors import UserError
-from autointerp.names import COMMON_CONTROLS, DICTIONARY_CONTROLS
+from autointerp.names import COMMON_CONTROLS, DICTIONARY_CONTROLS, JUDGE_CONTROLS
 from autointerp.prepare import Prepared, Progress
 from autointerp.results.dictionary_comparisons import Scored
 from autointerp.score.shuffled import sample_size
@@ -76,7 +76,7 @@ def control_config(config: RunConfig, dictionary: Any, kind: str, directory: Pat
             **same,
             "explainer": own_labels,
             "attribute": None,
-            "controls": tuple(c for c in config.controls if c in COMMON_CONTROLS),
+            "controls": tuple(c for c in config.controls if c in (*COMMON_CONTROLS, *JUDGE_CONTROLS)),
             "out": directory / FOLDER / kind,
             "ledger": LEDGER,
         }

@@ -20,21 +20,28 @@ from autointerp.templates import render
 
 BATCH_SIZE = 10
 MAX_TOKENS = 2000
+REPLICATE = 100  # between two judgings; tries of one question are counted from each
 SCHEMAS = {kind: strict_schema(form.reply) for kind, form in FORMS.items()}
 
 
 class LLMJudge:
     """Reads title and description only, beside the items' cards and the panel of genes that the label names.
 
+    replicate : tells apart independent answers to the same question
     logprobs : whether probabilities are read from the log-probabilities of their tokens, where the endpoint gives them
         (it is asked once); see ``judge.expected``
     """
 
     batch_size = BATCH_SIZE
 
-    def __init__(self, llm: LLM, corpus: Corpus, reask, logprobs: bool = False):
+    def __init__(self, llm: LLM, corpus: Corpus, reask, logprobs: bool = False, replicate: int = 0):
         self.name = llm.model
         self._llm, self._corpus, self._reask, self._logprobs = llm, corpus, reask, logprobs
+        self._replicate = replicate
+
+    def again(self) -> LLMJudge:
+        """The same judge, whose answers are given anew: what differs is its noise."""
+        return LLMJudge(self._llm, self._corpus, self._reask, self._logprobs, self._replicate + REPLICATE)
 
     async def answer(self, question: Asked) -> Answer:
         """One request for the whole question; one more for the items that it leaves out or answers badly.
@@ -55,7 +62,7 @@ class LLMJudge:
                 temperature=0.0,
                 schema=SCHEMAS[kind],  # here, so that the key in the trials is the key in the ledger
                 schema_name=form.reply.__name__,
-                replicate=attempt,
+                replicate=self._replicate + attempt,
                 purpose="judge",
                 params=PARAMS if finer else {},
             )
@@ -68,7 +75,7 @@ class LLMJudge:
             self._llm, question.n_answers, request, form.reply, reader(question), self._reask,
             refine if finer else None,
         )  # fmt: skip
-        return Answer(said.values, said.failures, said.keys[0], said.status)
+        return Answer(said.values, said.failures, said.keys[0], said.status, said.keys)
 
     def prompt(self, question: Said) -> str:
         """The question in words."""

@@ -49,7 +49,9 @@ class EmbeddingReader:
         if isinstance(ours, Failure):
             return Answer.failed(question.n_answers, ours.kind)
         vector = vector_of(ours)
-        return _answer([cosine(vector, vector_of(r)) if isinstance(r, Reply) else r for r in theirs])
+        return _answer(
+            [cosine(vector, vector_of(r)) if isinstance(r, Reply) else r for r in theirs], requests
+        )
 
 
 class SurprisalReader:
@@ -75,7 +77,8 @@ class SurprisalReader:
         ]
         replies = await _all(self._llm, requests)
         return _answer(
-            [_difference(a, b) for a, b in zip(replies[: len(cards)], replies[len(cards) :], strict=True)]
+            [_difference(a, b) for a, b in zip(replies[: len(cards)], replies[len(cards) :], strict=True)],
+            requests,
         )
 
     def _prefix(self, title: str, description: str) -> str:
@@ -104,7 +107,7 @@ class GainReader:
             for changes in (question.edited, question.clean)
         ]
         edited, clean = await _all(self._llm, requests)
-        return _answer([_difference(edited, clean)])
+        return _answer([_difference(edited, clean)], requests)
 
     def _report(self, question: Gain, changes: Sequence[Change]) -> str:
         return render("judge/gain.j2", noun=self._corpus.noun, changes=changes, readout=question.readout)
@@ -136,8 +139,9 @@ async def _all(llm: LLM, requests: Sequence[Request]) -> list[Reply | Failure]:
     return [one for one in found if not isinstance(one, BaseException)]
 
 
-def _answer(found: Sequence[float | Failure]) -> Answer:
+def _answer(found: Sequence[float | Failure], requests: Sequence[Request]) -> Answer:
     return Answer(
         tuple(None if isinstance(one, Failure) else one for one in found),
         tuple(one.kind if isinstance(one, Failure) else None for one in found),
+        keys=tuple(request.key for request in requests),
     )

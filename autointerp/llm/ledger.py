@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -199,6 +199,19 @@ class Ledger:
             unpriced=int(answers[6] + events[4]),
             failures=events[0],
         )
+
+    def spent_on(self, keys: Iterable[str]) -> dict[str, float]:
+        """What the answers to some requests took: calls, tokens_in, tokens_out, usd of the priced, unpriced calls."""
+        said = dict.fromkeys(("calls", "tokens_in", "tokens_out", "usd", "unpriced"), 0.0)
+        with self._mutex, self._telling():
+            for key in keys:
+                row = self._db.execute(
+                    "SELECT tokens_in, tokens_out, cost_usd FROM answers WHERE key = ?", (key,)
+                ).fetchone()
+                if row is not None:
+                    found = (1, row[0] or 0, row[1] or 0, row[2] or 0.0, row[2] is None)
+                    said = {name: said[name] + float(one) for name, one in zip(said, found, strict=True)}
+        return said
 
     def reserve(self, key: str, tokens: int, cost_usd: float) -> int:
         """Commit what a request may cost before it is sent; returns the number to give to ``unreserve``."""

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from autointerp.errors import UserError
+from autointerp.names import RULE_JUDGES
 from autointerp.results.comparisons import CEILING, latent_scores
 from autointerp.results.entries import Asked, Entry, Scored, optional
+from autointerp.results.retested import retested
 from autointerp.results.stored import headline_scores, read_trials
 from autointerp.score.registry import SCORERS
-from autointerp.score.retest import retest
 
 AT_HOME = (  # options that say where things lie, who pays, or how long it may take: no part of an entry
     "data", "out", "ledger", "base_url", "judge_base_url", "embedding_base_url", "endpoint_name", "former",
@@ -118,7 +119,7 @@ def _entry(
         labels=Asked(**record.get("asked", {}).get("labels", {}).get(explainer, {})),
         answers=Asked(**record.get("asked", {}).get("answers", {}).get(f"{explainer} by {judge}", {})),
         seconds={name: float(seconds) for name, seconds in record["timings"].items()},
-        retest_sd=_retest_sd(explainer, judge, trials, record),
+        retest_sd=_retest_sd(explainer, judge, trials),
     )
 
 
@@ -164,25 +165,12 @@ def _uncontrolled(entry: Entry, labels: pd.DataFrame) -> str:
     return ""
 
 
-def _retest_sd(explainer: str, judge: str, trials: Sequence[Any], record: Mapping[str, Any]) -> float | None:
-    """Within-latent sd of detection's headline where the judge was asked again; 0 of a rule, which answers the same."""
-    from autointerp.names import RULE_JUDGES
-
-    again = [t for t in trials if (t.explainer, t.judge, t.scorer) == (explainer, judge, DETECTION)]
+def _retest_sd(explainer: str, judge: str, trials: Sequence[Any]) -> float | None:
+    """Of detection's headline; 0 of a rule, which answers the same; None where it was not measured."""
     if judge in RULE_JUDGES:
         return 0.0
-    found: dict[int, dict[str, float]] = {}
-    scorer = SCORERS[DETECTION]
-    for one in again:
-        if one.control in ("", "retest"):
-            for score in scorer.scores(one, 0.0, record["split"]["mode"], ""):
-                if (score.metric, score.negatives) == (
-                    scorer.metric,
-                    scorer.headline,
-                ) and score.value is not None:
-                    found.setdefault(one.latent, {})[one.control] = score.value
-    pairs = [(v[""], v["retest"]) for v in found.values() if len(v) == 2]
-    return _finite(retest(np.array(pairs)).within_sd) if len(pairs) > 1 else None
+    rows = [row for row in retested(trials) if (row["explainer"], row["judge"]) == (explainer, judge)]
+    return rows[0]["within_sd"] if rows else None
 
 
 def _finite(value: float | None) -> float | None:

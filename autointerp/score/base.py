@@ -89,7 +89,7 @@ class Scorer:
     as_shown : (label, names of measured features) -> the label as the judge gets it
     panel : whether the features that the label names stand beside each item, for judges that read
     on_sample : whether a seeded sample of the latents is asked about, and not all
-    controls : of ``shuffled``, ``ceiling``, those that make sense here
+    controls : of ``shuffled``, ``ceiling``, ``retest``, those that make sense here
     calibrated : whether answers are probabilities, so that a Brier score means something after calibration
     reader : material -> what answers in place of a judge; None: the judge of the run
     asks : (model, corpus) -> what answers where the scorer asks a model itself, in place of a judge

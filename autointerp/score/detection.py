@@ -114,5 +114,5 @@ SCORER = Scorer(
     scores=scores,
     headline="random",
     panel=True,
-    controls=("shuffled", "ceiling"),
+    controls=("shuffled", "ceiling", "retest"),
 )

@@ -136,7 +136,7 @@ def test_a_broken_submission_is_refused_in_one_line(tmp_path, change, where):
 def test_a_file_that_is_no_submission_is_refused(tmp_path, content):
     path = tmp_path / "bad.json"
     path.write_text(content, encoding="latin-1")
-    with pytest.raises(UserError, match="bad.json is no"):
+    with pytest.raises(UserError, match=r"bad\.json is no"):
         read_submission(path)
 
 
