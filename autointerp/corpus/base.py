@@ -86,5 +86,9 @@ class Corpus(Protocol):
         ...
 
     def covariates(self) -> dict[str, np.ndarray]:
-        """Technical covariates, each (n,) float: depth, features detected, …"""
+        """Technical covariates that renderings give, each (n,) float: depth, features detected, …"""
+        ...
+
+    def technical(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """All technical covariates that the measurement itself tells, each (len(rows),) float."""
         ...

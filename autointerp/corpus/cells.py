@@ -21,6 +21,7 @@ from autointerp.corpus.cell_cards import card_parts, cell_cards
 from autointerp.corpus.expression import Expression, MatrixKind, detect_kind
 from autointerp.corpus.gene_statistics import MITOCHONDRIAL, GeneStatistics, gene_statistics
 from autointerp.corpus.pca import expression_pca, variable_genes
+from autointerp.corpus.technical import technical_covariates
 from autointerp.errors import UserError, unknown_name
 from autointerp.schema import Rendering
 
@@ -179,6 +180,10 @@ class CellCorpus:
                 found["genes detected"] = detected
             self._covariates = found
         return self._covariates
+
+    def technical(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """How cells were measured, and where they are in their cycle, each (len(rows),): see ``corpus.technical``."""
+        return technical_covariates(self.expression, self.feature_names, self.statistics.mean, rows)
 
     def render(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
         covariates = self.covariates()
