@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from autointerp.errors import UserError, unknown_name
@@ -128,9 +129,16 @@ async def label_all(
 
 
 def labels_frame(
-    run_id: str, prepared: Prepared, explainers: Mapping[str, Explainer], labels: Labels
+    run_id: str,
+    prepared: Prepared,
+    explainers: Mapping[str, Explainer],
+    labels: Labels,
+    families: np.ndarray,
 ) -> pd.DataFrame:
-    """labels.csv: a row for every latent and explainer, also where there is no label."""
+    """labels.csv: a row for every latent and explainer, also where there is no label.
+
+    families : (m,) of twins, see ``score.families``
+    """
     counts, rates = prepared.activations.n_active(), prepared.firing_rates
     rows = []
     for name in explainers:
@@ -139,5 +147,6 @@ def labels_frame(
             if not reason:
                 outcome = labels.outcomes.get((name, latent), "left out by --max-latents")
             rate, n_active = float(rates[latent]), int(counts[latent])
-            rows.append(label_row(run_id, prepared.dictionary_name, latent, name, outcome, rate, n_active))
+            named = (run_id, prepared.dictionary_name, latent, name, outcome)
+            rows.append(label_row(*named, rate, n_active, int(families[latent])))
     return pd.DataFrame(rows, columns=list(LABEL_COLUMNS))

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from autointerp.config import RunConfig
 from autointerp.dictionary.controls import (
     dictionary_controls,
+    measures_of,
     own_controls,
     refuse_controls,
     scored,
@@ -200,7 +201,7 @@ class Run:
     @cached_property
     def labels_table(self) -> pd.DataFrame:
         """As in labels.csv."""
-        return labels_frame(self.run_id, self.prepared, self.explainers, self.labels)
+        return labels_frame(self.run_id, self.prepared, self.explainers, self.labels, self.families)
 
     @cached_property
     def judged(self) -> Judged:
@@ -244,6 +245,11 @@ class Run:
         """(m,) of twins, see ``score.families``."""
         with self.prepared.timed("compare"):
             return redundancy_families(self.prepared.activations.csr[self.prepared.contrast_rows])
+
+    @cached_property
+    def measures(self) -> dict[str, float]:
+        """What the dictionary holds, see ``dictionary.measures.key_measures``; NaN for what cannot be measured."""
+        return measures_of(self.prepared)
 
     @cached_property
     def dictionaries(self) -> list[Scored]:

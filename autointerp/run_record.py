@@ -6,8 +6,9 @@ And what made it: the versions of the packages that decide results.
 from __future__ import annotations
 
 import json
+import math
 import platform
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ import autointerp
 from autointerp.errors import UserError
 from autointerp.llm.ledger import Ledger
 from autointerp.results import tables
+from autointerp.results.retested import retested
+from autointerp.schema import Label
 
 if TYPE_CHECKING:
     from autointerp.run import Run
@@ -124,6 +127,11 @@ def write_record(run: Run, stage: str) -> None:
             read = (status for trials in run.judged.trials for status in trials.parse_statuses.tolist())
             content["parse_status"]["answers"] = _counts(read)
         content["summary"] = json.loads(run.summary.to_json(orient="records"))
+        content["retest"] = retested(run.judged.trials)
+        content["dictionary_measures"] = {
+            name: value if math.isfinite(value) else None for name, value in run.measures.items()
+        }
+        content["asked"] = _asked(run)
     if spent := _spent(run):
         content["spent"] = spent  # by all runs of the ledger
     content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}
@@ -141,6 +149,26 @@ def write_spent(run: Run) -> None:
 
 def _counts(statuses: Iterable[str]) -> dict[str, int]:
     return {name: n for name, n in sorted(Counter(statuses).items()) if name}
+
+
+def _asked(run: Run) -> dict[str, dict[str, dict[str, float]]]:
+    """What was asked of models: by explainer for its labels, by explainer and judge for answers about them.
+
+    Of answers that the ledger holds, whenever they were given; labels that failed have no requests to name.
+    """
+    keys: dict[str, dict[str, set[str]]] = {"labels": defaultdict(set), "answers": defaultdict(set)}
+    for (explainer, _), outcome in run.labels.outcomes.items():
+        if isinstance(outcome, Label):
+            keys["labels"][explainer].update(outcome.history)
+    for (explainer, judge), asked in run.judged.asked.items():
+        keys["answers"][f"{explainer} by {judge}"].update(asked)
+    if not run.ledger.exists():
+        return {what: {} for what in keys}
+    with Ledger(run.ledger, read_only=True) as ledger:
+        return {
+            what: {name: ledger.spent_on(sorted(asked)) for name, asked in sorted(by_name.items())}
+            for what, by_name in keys.items()
+        }
 
 
 def _spent(run: Run) -> dict[str, Any] | None:

@@ -133,7 +133,7 @@ def scored_control(run: Run, kind: str) -> Scored:
 def scored(run: Run, control: str = "") -> Scored:
     """A run's dictionary with what its labels score and what it holds; ``control`` is its name as a control."""
     frames = (run.scores, run.labels_table, run.summary, run.families)
-    return Scored(run.prepared.dictionary_name, control, *frames, _measures(run.prepared))
+    return Scored(run.prepared.dictionary_name, control, *frames, run.measures)
 
 
 def _named(progress: Progress, kind: str) -> Progress:
@@ -145,9 +145,9 @@ def _named(progress: Progress, kind: str) -> Progress:
     return told
 
 
-def _measures(prepared: Prepared) -> dict[str, float]:
+def measures_of(prepared: Prepared) -> dict[str, float]:
     """``dictionary.measures.key_measures``; the concepts are those of ``--category``."""
-    dictionary, _ = prepared.fitted
+    dictionary = None if prepared.config.activations is not None else prepared.fitted[0]
     categories, column = prepared.corpus.categories, prepared.config.category
     concepts = None
     if categories is not None and column is not None:

@@ -117,7 +117,7 @@ def measure(name: str, codes: Any, ground: Ground, dictionary: Any = None) -> di
 def key_measures(codes: Any, ground: Ground, dictionary: Any) -> dict[str, float]:
     """The `KEY_MEASURES` alone, as in `measure`: selectivity is the average one; NaN where there are no concepts.
 
-    codes : (n, m) sparse ≥ 0, of all items
+    codes : (n, m) sparse ≥ 0, of all items; dictionary : None where activations were brought: no FVU
     """
     from sae.metrics.concepts import best_selectivity
     from sae.metrics.coverage import coverage
@@ -127,7 +127,8 @@ def key_measures(codes: Any, ground: Ground, dictionary: Any) -> dict[str, float
 
     codes, test = csr_array(codes), ground.split.rows("test")
     found = dict.fromkeys(KEY_MEASURES, float("nan"))
-    found["fvu"] = float(quality(dictionary, ground.x, test)["fvu"])
+    if dictionary is not None:
+        found["fvu"] = float(quality(dictionary, ground.x, test)["fvu"])
     found["distinctness"] = float(distinctness(codes[test]).iloc[0].distinctness)
     if ground.concepts is not None:
         known = (one_hot(ground.concepts), ground.labeled("develop"), ground.labeled("test"))

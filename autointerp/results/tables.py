@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 LABEL_COLUMNS = (
     "run_id", "dictionary", "latent", "explainer", "label_id", "title", "description", "kind", "confidence",
     "abstained", "key_features", "claims_supported", "claims_contradicted", "claims_not_measured", "firing_rate",
-    "n_active", "reason", "model", "parse_status",
+    "n_active", "twins", "reason", "model", "parse_status",
 )  # fmt: skip
 SCORE_COLUMNS = (
     "run_id", "dictionary", "latent", "explainer", "label_id", "scorer", "judge", "metric", "negatives", "value",
@@ -49,11 +49,16 @@ def label_row(
     outcome: Label | Failure | str,
     rate: float,
     n: int,
+    twins: int | None = None,
 ) -> dict[str, Any]:
-    """A row of labels.csv. ``outcome`` is a label, why asking for one failed, or why none was asked for."""
+    """A row of labels.csv. ``outcome`` is a label, why asking for one failed, or why none was asked for.
+
+    twins : the latent's family, see ``score.families``; by default it is alone
+    """
     row: dict[str, Any] = dict.fromkeys(LABEL_COLUMNS, "")
     row |= {"run_id": run_id, "dictionary": dictionary, "latent": latent, "explainer": explainer}
-    row |= {"firing_rate": rate, "n_active": n, "abstained": False, "confidence": None}
+    row |= {"firing_rate": rate, "n_active": n, "twins": latent if twins is None else twins}
+    row |= {"abstained": False, "confidence": None}
     if isinstance(outcome, str):
         return row | {"reason": outcome}
     if isinstance(outcome, Failure):
