@@ -10,6 +10,7 @@ import typer
 
 from autointerp.cli_dictionary import dictionary as dictionary_commands
 from autointerp.cli_intervene import intervene
+from autointerp.cli_leaderboard import leaderboard
 from autointerp.cli_options import (
     Acts,
     Attribute,
@@ -76,6 +77,7 @@ batch = typer.Typer(
 app.add_typer(batch, name="batch")
 app.add_typer(dictionary_commands, name="dictionary")
 app.command()(intervene)
+app.command()(leaderboard)
 BUDGET_EXIT_CODE = 3  # stopped by its budget: nothing is wrong, and something is left
 STOPPED = "Stopped. Nothing that was answered is lost."
 # click's ClickException, or the one of its copy inside newer typers
