@@ -334,10 +334,12 @@ def _close(made: Run, stage: str, result: Any) -> None:
 
 
 def _print_summary(made: Run) -> None:
+    from autointerp.confidences import confidence_lines
     from autointerp.results.comparisons import comparison_lines
     from autointerp.results.tables import summary_lines
 
-    for line in (*summary_lines(made.summary), *comparison_lines(made.comparisons)):
+    confidences = confidence_lines(made.reliability)
+    for line in (*summary_lines(made.summary), *confidences, *comparison_lines(made.comparisons)):
         print(line)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from autointerp.confidences import confidence_frame, reliability_rows
 from autointerp.config import RunConfig
 from autointerp.dictionary.controls import (
     dictionary_controls,
@@ -28,6 +29,7 @@ from autointerp.drain import drain
 from autointerp.errors import UserError
 from autointerp.former import judge_former, plans
 from autointerp.judging import Judged, judge_all
+from autointerp.labeler import LABEL, asked_places
 from autointerp.labeling import Labels, label_all, labels_frame, make_explainers
 from autointerp.llm.batch import Imported, Part
 from autointerp.llm.budget import BudgetSpent
@@ -77,12 +79,10 @@ class Run:
         self.budget_stopped: BudgetSpent | None = None
         self.asks_again = self.leaves_record = False
         refuse_controls(config)
-        self.explainers = make_explainers(config.all_explainers)
-        self.asked = tuple(make_explainers(config.explainers))  # by name; the rest are controls alone
-        needing = [name for name, explainer in self.explainers.items() if explainer.needs_model]
-        if needing and config.model is None:
-            raise UserError(f"Explainer {needing[0]} asks a language model. Pass --model PROVIDER/NAME.")
-        self.roles = ({"label": config.model or ""} if needing else {}) | config.scoring_roles
+        self.explainers = make_explainers(config.all_explainers, config)
+        self.asked = tuple(make_explainers(config.explainers, config))  # by name; the rest are controls alone
+        self.label_places = asked_places(config, self.explainers)
+        self.roles = config.scoring_roles | {role: place.model for role, place in self.label_places.items()}
         self.prepared = prepared or Prepared(config, progress, data)
         self.prepared.notes += own_controls(config)
         self.run_id = config.identity(self.prepared.fingerprint, self.prepared.brought_fingerprint)
@@ -127,6 +127,7 @@ class Run:
         trials = tables.trials_frame(self.run_id, self.prepared.corpus.ids, self.judged.trials)
         tables.write_parquet(trials, self.directory / "trials.parquet")
         tables.write_csv(self.scores, self.directory / "scores.csv")
+        tables.write_csv(self.confidence, self.directory / "confidence.csv")
         tables.write_csv(self.comparisons, self.directory / "comparisons.csv")
         if self.dictionaries:
             tables.write_csv(self.dictionaries_table, self.directory / "dictionaries.csv")
@@ -150,6 +151,7 @@ class Run:
     def report(self) -> Path:
         """The page for people: report/index.html, whose path is returned."""
         from autointerp.reporting import report_payload
+        from autointerp.results.intervention_card import turned_latents
         from autointerp.results.report import write_report
 
         self.score()
@@ -157,7 +159,7 @@ class Run:
             payload = report_payload(
                 self.run_id, self.config, self.prepared, self.labels, self.labels_table, self.scores, self.summary,
                 self.comparisons, self.dictionaries_table, self.warnings, versions(),
-                f"autointerp report {self.directory}",
+                f"autointerp report {self.directory}", turned_latents(self.directory / "interventions"),
             )  # fmt: skip
             path = write_report(payload, self.directory / "report")
         self._write_run_json("report")
@@ -241,6 +243,19 @@ class Run:
             return comparison_table(*mine, controls, only, rows)
 
     @cached_property
+    def confidence(self) -> pd.DataFrame:
+        """As in confidence.csv: what develop items say of each label, and how likely it is to pass on test."""
+        c, named = self.config, (self.run_id, self.prepared.dictionary_name, list(self.explainers))
+        families = self.families
+        with self.prepared.timed("confidence"), threadpool_limits(1):
+            return confidence_frame(*named, self.labels, self.judged, plans(c), families, c.seed)
+
+    @cached_property
+    def reliability(self) -> list[dict[str, Any]]:
+        """What test items say of these confidences."""
+        return reliability_rows(self.confidence, self.scores, self.families)
+
+    @cached_property
     def families(self) -> np.ndarray:
         """(m,) of twins, see ``score.families``."""
         with self.prepared.timed("compare"):
@@ -275,7 +290,7 @@ class Run:
     def _session(self) -> Session:
         c = self.config
         return Session(
-            self.roles, self.ledger,
+            c.scoring_roles, self.ledger, elsewhere=self.label_places,
             base_url=c.base_url, endpoint_name=c.endpoint_name, own_urls=c.own_urls, concurrency=c.concurrency,
             budget_usd=c.budget_usd, budget_tokens=c.budget_tokens, allow_unpriced=c.allow_unpriced,
             price=given_price(c.price_in, c.price_out), works=c.works,
@@ -333,7 +348,8 @@ class Run:
                 f"The price of {', '.join(unpriced)} is unknown. Check the model's name, give --price-in and"
                 " --price-out (dollars per million tokens), or pass --allow-unpriced."
             )
-        if self.roles.get("label", "") == self.roles.get("judge"):
+        writers = [place.model for role, place in self.label_places.items() if role.startswith(LABEL)]
+        if self.config.model in writers and self.config.model == self.roles.get("judge"):
             self.prepared.warnings.append(
                 f"The judge is the labeling model ({self.config.model}): it may favour its own wording. "
                 "Pass --judge with another model."

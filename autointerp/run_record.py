@@ -132,6 +132,7 @@ def write_record(run: Run, stage: str) -> None:
             name: value if math.isfinite(value) else None for name, value in run.measures.items()
         }
         content["asked"] = _asked(run)
+        content["confidence"] = run.reliability
     if spent := _spent(run):
         content["spent"] = spent  # by all runs of the ledger
     content["timings"] = {name: round(seconds, 3) for name, seconds in prepared.timings.items()}

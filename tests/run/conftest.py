@@ -22,7 +22,7 @@ from tests.run.small_cells import write_cells
 from tests.scripted_server import ScriptedServer
 
 QUICK = Policy(attempts=2, first_wait_s=0.001, longest_wait_s=0.002, timeout_s=20.0)
-TABLES = ("labels.csv", "scores.csv", "comparisons.csv", "trials.parquet")
+TABLES = ("labels.csv", "scores.csv", "confidence.csv", "comparisons.csv", "trials.parquet")
 
 
 @dataclass(frozen=True)
