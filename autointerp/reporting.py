@@ -21,7 +21,7 @@ from autointerp.results.cards import (
 )
 from autointerp.results.comparisons import comparison_rows
 from autointerp.results.dictionary_comparisons import dictionary_rows
-from autointerp.results.payload import ReportPayload, RunFacts
+from autointerp.results.payload import ReportPayload, RunFacts, Turned
 from autointerp.schema import Label
 
 SPLIT_NOTES = {
@@ -47,8 +47,9 @@ def report_payload(
     warnings: list[str],
     versions: Mapping[str, str],
     command: str,
+    turned: Mapping[int, Turned] | None = None,
 ) -> ReportPayload:
-    """Cards carry evidence for up to 2,000 labels; the table holds every latent."""
+    """Cards carry evidence for up to 2,000 labels; the table holds every latent. ``turned``: of `intervene`."""
     corpus, split, activations = prepared.corpus, prepared.split, prepared.activations
     counts = split.counts()
     asked = any(isinstance(o, Label) and o.model for o in labels.outcomes.values()) or config.judge_is_model
@@ -91,6 +92,7 @@ def report_payload(
                 points[1] if points and number < MAX_CARD_LATENTS else None,
             )
         )
+        entries[-1]["turned"] = (turned or {}).get(key[1])
         prepared.progress("report", number + 1, len(labels_table), "")
     return ReportPayload(
         run=facts,

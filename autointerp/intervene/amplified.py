@@ -87,13 +87,17 @@ class Amplifier:
         """(m,) int64."""
         return self.families_of()
 
+    def bench(self, readout: str) -> Workbench:
+        """That measures σ on the readout, made once."""
+        if readout not in self._benches:
+            self._benches[readout] = self.bench_of(readout)
+        return self._benches[readout]
+
     def reports(self, latent: int, readout: str, sigma: float) -> Reports | Failure:
         """Of the latent amplified until σ on develop, or why there are none: ``not_reachable``, or too few items."""
         key = (latent, readout, sigma)
         if key not in self._made:
-            if readout not in self._benches:
-                self._benches[readout] = self.bench_of(readout)
-            self._made[key] = amplified(self._benches[readout], latent, sigma, self.seed, self.withheld)
+            self._made[key] = amplified(self.bench(readout), latent, sigma, self.seed, self.withheld)
             self.told(len(self._made))
         return self._made[key]
 

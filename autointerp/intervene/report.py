@@ -23,7 +23,7 @@ from autointerp.errors import UserError, unknown_name
 from autointerp.explain.from_file import parse_features
 from autointerp.intervene.real_deltas import perturbed_column, rate_matched, real_deltas
 from autointerp.intervene.strength import OnData
-from autointerp.intervene.tables import agreement_table, intervention_tables, strength_table
+from autointerp.intervene.tables import agreement_table, intervention_tables, unreached_tables
 from autointerp.intervene.workbench import MOST_EDITED, Intervention, Items, Workbench
 from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results.intervention_page import InterventionPage, write_intervention_page
@@ -90,7 +90,7 @@ def _reported(prepared: Prepared, source: Path, asked: Asked, progress: Progress
     for name in WRITTEN:  # of an earlier σ or other options
         (directory / name).unlink(missing_ok=True)
     if not made.strength.reachable:
-        write_csv(strength_table(made), directory / "strength.csv")
+        _write(unreached_tables(made, bench), directory)
         raise UserError(
             f"Latent {asked.latent} does not reach σ = {asked.sigma:g} ({made.strength.reason}). "
             f"Its strengths are in {directory / 'strength.csv'}. Pass a smaller --sigma or another --latent."
@@ -110,12 +110,8 @@ def _reported(prepared: Prepared, source: Path, asked: Asked, progress: Progress
     )
     if asked.perturbation is not None:
         tables["perturbations"] = _against_real(prepared, bench, made, asked, progress)
-    for name, frame in tables.items():
-        texts = frame.select_dtypes(exclude="number").columns
-        write_csv(
-            frame.assign(**{text: frame[text].map(safe_cell) for text in texts}), directory / f"{name}.csv"
-        )
-    next_command = _next(source, asked, made, bench)
+    _write(tables, directory)
+    next_command = _next(source)
     page = write_intervention_page(
         InterventionPage(
             f"Latent {asked.latent} turned", prepared.corpus.noun, prepared.dictionary_name, tables,
@@ -125,6 +121,13 @@ def _reported(prepared: Prepared, source: Path, asked: Asked, progress: Progress
     )  # fmt: skip
     warnings = list(dict.fromkeys(prepared.corpus.warnings + prepared.warnings))
     return InterventionReport(directory, page, made, bench, tables, notes, warnings, next_command)
+
+
+def _write(tables: Mapping[str, pd.DataFrame], directory: Path) -> None:
+    for name, frame in tables.items():
+        texts = frame.select_dtypes(exclude="number").columns
+        safe = frame.assign(**{text: frame[text].map(safe_cell) for text in texts})
+        write_csv(safe, directory / f"{name}.csv")
 
 
 def _opened(source: Path, asked: Asked, progress: Progress) -> Prepared:
@@ -210,7 +213,10 @@ def workbench(
         _items(prepared, develop, 8), _items(prepared, test, 9),
     )  # fmt: skip
     progress("readouts", 3, 3, "")
-    return bench, [f"{one.name}: {one.how}; {one.quality}." for one in (main, *bench.others)]
+    notes = [f"{one.name}: {one.how}; {one.quality}." for one in (main, *bench.others)]
+    if column is None and not asked.alone:
+        notes.append("classes: none are read; --classes COLUMN names them.")
+    return bench, notes
 
 
 def _columns(prepared: Prepared) -> np.ndarray:
@@ -285,12 +291,9 @@ def _against_real(
     return agreement_table(made.changes["genes"], real, moved)
 
 
-def _next(source: Path, asked: Asked, made: Intervention, bench: Workbench) -> str:
-    if all(one.name != "classes" for one in (bench.main, *bench.others)):
-        return f"autointerp intervene {source} --latent {made.latent} --classes OBS_COLUMN"
-    if not (source / "labels.csv").exists():
-        return f"autointerp label {source}"
-    return f"autointerp report {source}"
+def _next(source: Path) -> str:
+    """What shows it on the latent's card: the report, where there are labels to have cards."""
+    return f"autointerp {'report' if (source / 'labels.csv').exists() else 'label'} {source}"
 
 
 def _facts(prepared: Prepared, asked: Asked, bench: Workbench) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from autointerp.intervene.real_deltas import RealDeltas, agreement
 from autointerp.intervene.strength import standardized
 from autointerp.intervene.workbench import Changes, Intervention, Workbench
 
+SUMMARY = ["measure", "value", "n", "note"]
+
 
 def strength_table(made: Intervention) -> pd.DataFrame:
     """Every strength tried: split, what (search, dose, down, ablation), s, sigma, shift (mean |Δ|/sd), leaving."""
@@ -66,6 +68,7 @@ def _summary(made: Intervention, bench: Workbench) -> pd.DataFrame:
     even = made.changes[bench.main.name].symmetry
     of = f"KL of {bench.main.name} in nats"
     rows = [
+        ("sigma asked for", found.target, n_develop, of),
         ("strength", found.s, n_develop, "s, in units of the latent's activation, found on develop"),
         ("sigma on develop", found.reached, n_develop, f"{of}; asked for {found.target:g}"),
         ("sigma on test", up.sigma, n_test, of),
@@ -77,12 +80,25 @@ def _summary(made: Intervention, bench: Workbench) -> pd.DataFrame:
     ]
     if made.ablated is not None:
         rows.append(("sigma of ablation", made.ablated.sigma, made.n_fired, f"{of}, where the latent fires"))
-    for readout in (bench.main, *bench.others):
-        q = readout.quality
-        rows.append(
-            (f"quality of {readout.name}", q.value, q.n, f"{q.measure} on develop; chance {q.chance:.3g}")
-        )
-    return pd.DataFrame(rows, columns=["measure", "value", "n", "note"])
+    return pd.DataFrame([*rows, *_qualities(bench)], columns=SUMMARY)
+
+
+def unreached_tables(made: Intervention, bench: Workbench) -> dict[str, pd.DataFrame]:
+    """Of a latent that did not reach σ: ``strength``, and a ``summary`` whose note on develop says why not."""
+    found, n = made.strength, len(bench.develop.rows)
+    rows = [
+        ("sigma asked for", found.target, n, f"KL of {bench.main.name} in nats"),
+        ("sigma on develop", found.reached, n, found.reason),
+        *_qualities(bench),
+    ]
+    return {"summary": pd.DataFrame(rows, columns=SUMMARY), "strength": strength_table(made)}
+
+
+def _qualities(bench: Workbench) -> list[tuple[str, float, int, str]]:
+    of = [(one.name, one.quality) for one in (bench.main, *bench.others)]
+    return [
+        (f"quality of {n}", q.value, q.n, f"{q.measure} on develop; chance {q.chance:.3g}") for n, q in of
+    ]
 
 
 def _isolated(changes: Changes, claimed: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:

@@ -209,6 +209,49 @@ class PointActivations(TypedDict):
     values: list[float]
 
 
+class DosePoint(TypedDict):
+    """σ on test at one strength, and the share of items that leave the data there."""
+
+    s: float
+    sigma: float
+    leaving: float
+
+
+class Moved(TypedDict):
+    """An output of a readout: its mean change, how well it is read, and Spearman of strength and change."""
+
+    name: str
+    change: float
+    quality: float | None
+    dose: float | None
+
+
+class TurnedReadout(TypedDict):
+    """What a readout says of a turned latent; ``quality`` is on develop, in words ``measure``."""
+
+    name: str
+    unit: str  # of changes: 'sd' of real items, or 'probability'
+    quality: float | None
+    measure: str
+    each: str  # what ``Moved.quality`` is
+    up: list[Moved]
+    down: list[Moved]
+
+
+class Turned(TypedDict):
+    """A latent turned up in the model by ``autointerp intervene``; see ``results.intervention_card``."""
+
+    page: str  # address from the report's folder; '' where there is none
+    wanted: float | None  # σ asked for
+    found: float | None  # σ on develop
+    reached: float | None  # σ on test
+    on_data: float | None  # share of items that stay on the data
+    reason: str  # why σ was not reached; '' where it was
+    measured_on: str  # σ of what
+    doses: list[DosePoint]
+    readouts: list[TurnedReadout]
+
+
 class LatentEntry(TypedDict):
     """One latent as one explainer labels it; (latent, explainer) is the key."""
 
@@ -230,6 +273,7 @@ class LatentEntry(TypedDict):
     contrasts: list[ContrastBlock]
     examples: list[ExampleEntry]
     activations: PointActivations | None
+    turned: NotRequired[Turned | None]  # where the latent was turned
     status: NotRequired[Status]  # worked out by ``status_of`` if absent
 
 

@@ -25,7 +25,7 @@ from autointerp.results.payload import HEADLINE, LatentEntry, ReportPayload, sco
 MAX_CARDS = 2000
 CHANCE = 0.5
 _STYLES = ("page.css", "table.css", "card.css")
-_SCRIPTS = ("dom.js", "marks.js", "overview.js", "table.js", "sections.js", "card.js", "main.js")
+_SCRIPTS = ("dom.js", "marks.js", "overview.js", "table.js", "sections.js", "turned.js", "card.js", "main.js")
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
@@ -134,6 +134,7 @@ def _card(entry: LatentEntry) -> dict[str, Any]:
         "contrasts": entry["contrasts"],
         "examples": entry["examples"],
         "activations": entry["activations"],
+        "turned": entry.get("turned"),
     }
 
 

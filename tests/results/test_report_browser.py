@@ -287,3 +287,44 @@ def test_a_value_from_few_active_items_says_so_on_its_card(opened: Callable[...,
     page = opened(payload, "#latent-2")
     page.wait_for_selector("#card[open]")
     assert [text.strip() for text in page.locator("#card .tally .bad").all_inner_texts()] == ["low n"]
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_card_shows_what_turning_its_latent_does_in_the_model(
+    opened: Callable[..., Any], width: int
+) -> None:
+    payload = pbmc_payload(4)
+    moved = [{"name": HOSTILE, "change": 1.2, "quality": 0.41, "dose": 1.0}]
+    down = [{"name": "LYZ", "change": -0.3, "quality": None, "dose": -0.9}]
+    turned: Any = {
+        "page": "../interventions/latent-1/index.html", "wanted": 0.3, "found": 0.29, "reached": 0.31, "on_data": 0.9,
+        "reason": "", "measured_on": "KL of genes in nats",
+        "doses": [{"s": 0.2 * i, "sigma": 0.01 * i * i, "leaving": 0.02 * i} for i in range(1, 6)],
+        "readouts": [{"name": "genes", "unit": "sd", "quality": 0.2, "measure": "explained variance on develop",
+                      "each": "correlation", "up": moved, "down": down}],
+    }  # fmt: skip
+    payload["latents"][1]["turned"] = turned
+    payload["latents"][2]["turned"] = {**turned, "page": "", "reason": "not_reachable: 23% leave the data"}
+    page = opened(payload, "#latent-1", width=width)
+    page.wait_for_selector("#card[open]")
+    text = page.locator("#card .turned").inner_text()
+    for said in (
+        "in the model",
+        "σ 0.29 on develop, 0.31 on test cells",
+        "90 % of them stay",
+        "LYZ",
+        "−0.30",
+        "0.41",
+    ):
+        assert said in text, said
+    assert HOSTILE.split("\u2028")[0] in text
+    assert page.locator("#card .turned .dose circle").count() == 5
+    assert page.locator("#card .turned a").get_attribute("href") == turned["page"]
+    assert page.evaluate("document.querySelector('#card').scrollWidth <= window.innerWidth")
+    page.keyboard.press("ArrowRight")
+    until(page, "location.hash !== '#latent-1'")
+    page.goto(page.url.split("#")[0] + "#latent-2")
+    until(page, "document.querySelector('#card-title') && location.hash === '#latent-2'")
+    assert "not_reachable: 23% leave the data" in page.locator("#card .turned").inner_text()
+    page.goto(page.url.split("#")[0] + "#latent-3")
+    until(page, "!document.querySelector('#card .turned')")

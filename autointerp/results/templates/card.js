@@ -27,6 +27,6 @@ function buildCard(entry, context) {
     h("div", { class: "upper" },
       h("div", { class: "said" }, intro, claimsSection(card), scoresSection(card, entry)),
       h("div", { class: "seen" }, picture, activationSection(card, noun))),
-    contrastSection(card, noun), breakdownSection(card, entry, noun), examplesSection(card, noun));
+    turnedSection(card, noun), contrastSection(card, noun), breakdownSection(card, entry, noun), examplesSection(card, noun));
   return { element, redraw: () => picture && picture.redraw() };
 }
