@@ -12,12 +12,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from autointerp.errors import UserError, unknown_name
+from autointerp.image_options import ImageOptions
+from autointerp.labeler import Labeler
 from autointerp.names import (
     AMPLIFIED,
     COMMON_CONTROLS,
     CONTROLS,
     DEFAULT_SCORERS,
     DICTIONARIES,
+    EXPLAINERS,
     LABEL_CONTROLS,
     RULE_JUDGES,
     SCORERS,
@@ -48,13 +51,15 @@ class FormerJudge(BaseModel):
         return self.judge, self.base_url, self.endpoint_name
 
 
-class RunConfig(BaseModel):
+class RunConfig(ImageOptions):
     """All options of a run. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Path = Field(description="AnnData file: .h5ad or .zarr")
-    embedding: str = Field("pca", description="obsm key, .npy file (n, d), or pca (fitted on explain cells)")
+    data: Path = Field(description="AnnData file: .h5ad or .zarr; with images, these")
+    embedding: str = Field(
+        "pca", description="obsm key, .npy file (n, d), or pca (fitted on explain cells); with images, embedder"
+    )
     pca: int = Field(50, ge=2, description="components of --embedding pca")
     layer: str | None = Field(None, description="layer to read in place of X")
     matrix: Literal["auto", "counts", "lognorm", "scaled"] = Field(
@@ -87,7 +92,17 @@ class RunConfig(BaseModel):
     )
     explainer: tuple[str, ...] = Field(
         (),
-        description="markers, one_shot, top_set, majority or file:labels.csv; several stand side by side",
+        description=f"{', '.join(EXPLAINERS)} or file:labels.csv; several stand side by side",
+    )
+    rounds: int = Field(4, ge=0, description="of the agent: rounds of revision at most")
+    hypotheses: int = Field(3, ge=1, description="of the agent: hypotheses tested in one round at most")
+    samples: int = Field(5, ge=1, description="of best_of_n: labels asked for")
+    tools: bool = Field(True, description="of the agent: whether its model may look things up")
+    perturb: bool = Field(
+        False, description="of the agent: let it see what an edit does; its labels have no intervention scores then"
+    )
+    labelers: tuple[Labeler, ...] = Field(
+        (), description="explainers of earlier label commands, with their models; written by these"
     )
     gene_sets: tuple[Path, ...] = Field((), description="GMT files of gene sets, for evidence and top_set")
     model: str | None = Field(

@@ -5,9 +5,7 @@ The items, their order and their batches are those of detection's calibration, s
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,15 +16,14 @@ from autointerp.explain.one_shot import reask_message
 from autointerp.judge.base import Judge
 from autointerp.judge.llm import LLMJudge
 from autointerp.judge.registry import rule_judge
-from autointerp.llm.request import Deferred
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
 from autointerp.schema import Answer, Label, Score, ShownItem
 from autointerp.score import detection
 from autointerp.score.auroc import paired_difference
 from autointerp.score.metrics import THRESHOLD, Metrics
+from autointerp.together import together
 
-T = TypeVar("T")
 PANEL_FEATURES = 15  # beside the items that a judge reads
 
 
@@ -60,7 +57,11 @@ class Develop:
 
     def __init__(self, prepared: Prepared, judge: Judge):
         self._prepared, self._judge = prepared, judge
-        self._measured = frozenset(map(str, prepared.corpus.feature_names))
+        names, eligible = prepared.corpus.feature_names, prepared.corpus.eligible
+        self._measured = frozenset(map(str, names))
+        self._shown = frozenset(
+            map(str, names[eligible])
+        )  # what a label writer may see: nothing that is withheld
 
     async def test(self, label: Label) -> DevelopScore:
         """Every develop item of the label's latent is asked about.
@@ -115,7 +116,9 @@ class Develop:
         greatest = float(examples.activations.max(initial=0.0))
         shown = strengths(examples.activations, greatest).tolist()
         strength = dict(zip(examples.rows.tolist(), shown, strict=True))
-        named = tuple(dict.fromkeys((*label_panel(score.label, self._measured), *panel)))
+        named = [
+            n for n in dict.fromkeys((*label_panel(score.label, self._measured), *panel)) if n in self._shown
+        ]
         said_yes = score.answers >= THRESHOLD  # False where there is no answer
         said_no = score.answers < THRESHOLD
 
@@ -157,20 +160,6 @@ class Develop:
         clusters = prompts if (prompts != "").any() else None
         found = paired_difference(truth, new.answers[kept], old.answers[place][kept], clusters)
         return Comparison(found.value, found.p)
-
-
-async def together(jobs: Iterable[Awaitable[T]]) -> list[T]:
-    """Results of all jobs, which run at once; each is waited for, so that in deferred mode all are wanted.
-
-    Raises
-    ------
-    What a job raised: the first that is no ``Deferred``, else the first.
-    """
-    said = await asyncio.gather(*jobs, return_exceptions=True)
-    raised = [one for one in said if isinstance(one, BaseException)]
-    for one in sorted(raised, key=lambda one: isinstance(one, Deferred)):
-        raise one
-    return [one for one in said if not isinstance(one, BaseException)]
 
 
 def _untested(label: Label, reason: str) -> DevelopScore:

@@ -9,25 +9,36 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from autointerp.config import RunConfig
+from autointerp.develop import Develop, judge_of
 from autointerp.errors import UserError, unknown_name
 from autointerp.evidence.examples import EXPLAIN_POSITIVES
+from autointerp.explain.agent import Agent
 from autointerp.explain.base import Explainer
+from autointerp.explain.best_of_n import BestOfN
 from autointerp.explain.claims import check_claims
+from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.from_file import FromFile
 from autointerp.explain.majority import Majority
 from autointerp.explain.markers import Markers
 from autointerp.explain.one_shot import OneShot
 from autointerp.explain.top_set import TopSet
+from autointerp.lab import LatentLab
+from autointerp.lab_tools import Kindred
+from autointerp.labeler import DEVELOP, LABEL, Labeler, labeler_of
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
 from autointerp.results.tables import LABEL_COLUMNS, label_row
 from autointerp.schema import WAITING, Failure, Label
 
-EXPLAINERS: dict[str, Callable[[], Explainer]] = {
-    "markers": Markers,
-    "one_shot": OneShot,
-    "top_set": TopSet,
-    "majority": Majority,
+EXPLAINERS: dict[str, Callable[[Labeler], Explainer]] = {
+    "markers": lambda _: Markers(),
+    "one_shot": lambda _: OneShot(),
+    "contrastive": lambda _: Contrastive(),
+    "best_of_n": lambda c: BestOfN(c.samples),
+    "agent": lambda c: Agent(c.rounds, c.hypotheses, c.tools),
+    "top_set": lambda _: TopSet(),
+    "majority": lambda _: Majority(),
 }
 
 
@@ -66,8 +77,8 @@ class Labels:
         return [label for label in found if not label.abstained]
 
 
-def make_explainers(names: Sequence[str]) -> dict[str, Explainer]:
-    """By the name under which each stands in the tables.
+def make_explainers(names: Sequence[str], config: RunConfig) -> dict[str, Explainer]:
+    """By the name under which each stands in the tables, with the options that it is kept with or those of now.
 
     Raises
     ------
@@ -80,7 +91,7 @@ def make_explainers(names: Sequence[str]) -> dict[str, Explainer]:
         if name.startswith("file:"):
             explainer: Explainer = FromFile(name.removeprefix("file:"))
         elif name in EXPLAINERS:
-            explainer = EXPLAINERS[name]()
+            explainer = EXPLAINERS[name](labeler_of(config, name))
         else:
             raise unknown_name(
                 "no explainer", name, [*EXPLAINERS, "file:PATH.csv"], "Pass one with --explainer."
@@ -111,6 +122,7 @@ async def label_all(
                 "they are not used."
             )
     measured = frozenset(map(str, prepared.corpus.feature_names))
+    kindred, develop = Kindred(prepared), _develop(prepared, explainers, session)
     jobs = [(name, latent) for name in explainers for latent in prepared.chosen]
     outcomes: dict[tuple[str, int], Label | Failure] = {}
 
@@ -119,13 +131,25 @@ async def label_all(
         explainer = explainers[name]
         shown = EXPLAIN_POSITIVES if explainer.needs_model else 0
         evidence = prepared.evidence(latent, shown, explainer.reads_categories)
-        said = await explainer.explain(evidence, session.models.get("label"), None)
+        lab = LatentLab(prepared, evidence, develop[name], kindred) if explainer.needs_lab else None
+        said = await explainer.explain(evidence, session.models.get(LABEL + name), lab)
         if isinstance(said, Label):
             said = check_claims(said, evidence.contrasts[0], measured)
         outcomes[job] = said
 
     await drain("label", jobs, one, outcomes.__setitem__, session)
     return Labels({job: outcomes[job] for job in jobs})
+
+
+def _develop(prepared: Prepared, explainers: Mapping[str, Explainer], session: Session) -> dict[str, Develop]:
+    """What tries labels out, of each explainer that does so."""
+    made = {}
+    for name, explainer in explainers.items():
+        if explainer.needs_lab:
+            one = labeler_of(prepared.config, name)
+            judge = judge_of(prepared, session, one.judge, (), one.logprobs, DEVELOP + name)
+            made[name] = Develop(prepared, judge)
+    return made
 
 
 def labels_frame(

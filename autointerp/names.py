@@ -18,6 +18,7 @@ SCORERS = (  # the last ask about amplified latents: what was read, and how far 
 )
 SHORT_SCORERS = {kind: f"{kind}:genes:0.3" for kind in ("match", "2afc", "direction", "gain")}
 DEFAULT_SCORERS = ("detection", "signature")
+EXPLAINERS = ("markers", "one_shot", "contrastive", "best_of_n", "agent", "top_set", "majority")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
 JUDGE_CONTROLS = ("retest",)  # the same questions again, of a judging model

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from autointerp.develop import Develop, judge_of, together
+from autointerp.develop import Develop, judge_of
 from autointerp.errors import UserError
 from autointerp.judge.signature import Signatures
 from autointerp.llm.request import Deferred
 from autointerp.schema import Answer
 from autointerp.score import detection
+from autointerp.together import together
 from tests.tiny_corpus import TinyCorpus, examples, label
 
 N = 60

@@ -101,11 +101,13 @@ class Explainer(Protocol):
     """Writes one label from what ``Evidence`` shows, which never holds held-out items.
 
     reads_categories : whether it is shown the user's annotation, which is withheld from all others
+    needs_lab : whether it tries labels out on develop items, so that a judge is needed to write them
     """
 
     name: str
     needs_model: bool
     reads_categories: bool
+    needs_lab: bool
 
     async def explain(self, evidence: Evidence, llm: Any, lab: Lab | None) -> Label | Failure:
         """``llm`` is an ``autointerp.llm.client.LLM``, or None for an explainer without a model.

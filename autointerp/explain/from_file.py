@@ -24,6 +24,7 @@ class FromFile:
 
     needs_model = False
     reads_categories = False
+    needs_lab = False
 
     def __init__(self, path: str | Path):
         self.path = Path(path)

@@ -22,6 +22,7 @@ class Majority:
     name = "majority"
     needs_model = False
     reads_categories = True
+    needs_lab = False
 
     async def explain(self, evidence: Evidence, llm: Any = None, lab: Lab | None = None) -> Label | Failure:
         if not evidence.category_counts or evidence.category_contrast is None:

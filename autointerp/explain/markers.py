@@ -21,6 +21,7 @@ class Markers:
     name = "markers"
     needs_model = False
     reads_categories = False
+    needs_lab = False
 
     async def explain(self, evidence: Evidence, llm: Any = None, lab: Lab | None = None) -> Label | Failure:
         contrast = evidence.contrasts[0]

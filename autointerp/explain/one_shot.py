@@ -42,6 +42,7 @@ class OneShot:
     name = "one_shot"
     needs_model = True
     reads_categories = False
+    needs_lab = False
 
     async def explain(self, evidence: Evidence, llm: LLM, lab: Lab | None = None) -> Label | Failure:
         answered = await self._ask(self.prompt(evidence), llm)

@@ -24,6 +24,7 @@ class TopSet:
     name = "top_set"
     needs_model = False
     reads_categories = False
+    needs_lab = False
 
     async def explain(self, evidence: Evidence, llm: Any = None, lab: Lab | None = None) -> Label | Failure:
         if not evidence.enriched:

@@ -1,8 +1,9 @@
 """Does an endpoint do what it is asked, or does it only take the parameter? Servers ignore parameters silently.
 
-What a probe costs, a request, is spent only where something needs to know beforehand: log-probabilities. An ignored
-schema needs no probe: every reply is read with tolerance and checked anyway, so it is seen in the first reply that
-breaks it, and recorded. ``LLM.can("json_schema")`` probes all the same, for those who want to know.
+What a probe costs, a request, is spent only where something needs to know beforehand: log-probabilities, tools. An
+ignored schema needs no probe: every reply is read with tolerance and checked anyway, so it is seen in the first reply
+that breaks it, and recorded. ``LLM.can("json_schema")`` probes all the same, for those who want to know. Tools are
+probed by the explainer that offers some; where an endpoint does not call them, it asks for calls in its JSON reply.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from autointerp.llm.request import Reply
 from autointerp.templates import render
 
-Feature = Literal["json_schema", "logprobs"]
+Feature = Literal["json_schema", "logprobs", "tools"]
 PROBE_TOKENS = 1000  # room for a model that thinks first
 
 # A shape that no model gives by itself when it is asked for a sentence.
@@ -33,13 +34,18 @@ def probe(feature: Feature) -> dict[str, Any]:
         "max_tokens": PROBE_TOKENS,
         "purpose": "probe",
     }
+    if feature == "tools":
+        tools = json.loads(render("shared/probe_tools.j2"))
+        return fields | {"messages": render("shared/probe_call.j2"), "params": {"tools": tools}}
     if feature == "json_schema":
         return fields | {"schema": UNUSUAL, "schema_name": "probe"}
     return fields | {"params": {"logprobs": True}}
 
 
 def saw_it_work(feature: Feature, reply: Reply, schema: Mapping[str, Any] = UNUSUAL) -> bool:
-    """Whether a reply shows the feature: JSON with just the schema's names, or log-probabilities of its tokens."""
+    """Whether a reply shows it: JSON with just the schema's names, log-probabilities of its tokens, a called tool."""
+    if feature == "tools":
+        return bool(reply.tool_calls)
     if feature == "logprobs":
         return bool(reply.logprobs and reply.logprobs.get("content"))
     try:

@@ -35,6 +35,7 @@ class Session:
     wanted : key -> request; give the same one to the sessions of all stages
     asks_again : see ``LLM``
     stopped : of the stage before, where its budget ended all sending
+    elsewhere : further roles -> (model, base URL, endpoint name), each as it stands
     """
 
     def __init__(
@@ -55,14 +56,17 @@ class Session:
         wanted: MutableMapping[str, Request] | None = None,
         asks_again: bool = False,
         stopped: BudgetSpent | None = None,
+        elsewhere: Mapping[str, tuple[str, str | None, str | None]] | None = None,
     ):
-        self._roles, self._ledger_path = dict(roles), ledger_path
+        further = dict(elsewhere or {})
+        self._roles = dict(roles) | {role: place[0] for role, place in further.items()}
+        self._ledger_path = ledger_path
         self._concurrency = concurrency
         own = own_urls or {}
         self._places = {  # role -> what tells its endpoint: model, base URL, name
             role: (name, own[role], None) if role in own else (name, base_url, endpoint_name)
-            for role, name in self._roles.items()
-        }
+            for role, name in roles.items()
+        } | further
         self._budget_usd, self._budget_tokens = budget_usd, budget_tokens
         self._price, self._allow_unpriced, self._works = price, allow_unpriced, works
         self._deferred, self._asks_again = deferred, asks_again

@@ -1,0 +1,79 @@
+"""What may a label writer do beside reading? Test a label on develop items, and look things up in explain items.
+
+It composes what explainers must not import: scorers, judges and the run's data. Test items are never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from autointerp.develop import Develop
+from autointerp.explain.base import Comparison, DevelopScore, Mistakes
+from autointerp.item_sets import SetProblem
+from autointerp.lab_tools import Kindred, Names, Neighbour, Nothing, Sides, Stratum, Tools
+from autointerp.prepare import Prepared
+from autointerp.schema import Evidence, Label
+from autointerp.templates import render
+
+PANEL = 5  # features of each contrast beside the ones that a label names, with its mistakes
+
+
+class LatentLab:
+    """The ``Lab`` of one latent.
+
+    develop : the tests of the run's judge
+    kindred : shared by the labs of all latents
+    perturb : strength -> what the edit does, in words; None where that is not allowed
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        evidence: Evidence,
+        develop: Develop,
+        kindred: Kindred,
+        perturb: Callable[[float], str] | None = None,
+    ):
+        self._evidence, self._develop = evidence, develop
+        self._prepared, self._kindred, self._perturb = prepared, kindred, perturb
+
+    @property
+    def perturbs(self) -> bool:
+        return self._perturb is not None
+
+    async def test(self, label: Label) -> DevelopScore:
+        return await self._develop.test(label)
+
+    def mistakes(self, score: DevelopScore, most: int) -> Mistakes:
+        panel = [f.name for contrast in self._evidence.contrasts for f in contrast.up[:PANEL]]
+        return self._develop.mistakes(score, most, tuple(dict.fromkeys(panel)))
+
+    def better(self, new: DevelopScore, old: DevelopScore) -> Comparison:
+        return self._develop.better(new, old)
+
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
+        tools = Tools(self._prepared, self._evidence, self._kindred)
+        known: dict[str, tuple[Any, Callable[[Any], str]]] = {
+            "genes": (Names, tools.genes),
+            "contrast": (Sides, tools.contrast),
+            "enrich": (Names, tools.enrich),
+            "examples": (Stratum, tools.examples),
+            "neighbours": (Neighbour, tools.neighbours),
+            "covariates": (Nothing, tools.covariates),
+        }
+        if tool not in known:
+            return render(
+                "agent/refused.j2", tool=tool, problem=f"no such tool; known are {', '.join(known)}"
+            )
+        form, answer = known[tool]
+        try:
+            return answer(form(**arguments))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(step) for step in first["loc"])
+            return render("agent/refused.j2", tool=tool, problem=f"{where}: {first['msg']}")
+        except SetProblem as error:
+            return render("agent/refused.j2", tool=tool, problem=str(error))

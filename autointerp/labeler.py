@@ -1,0 +1,107 @@
+"""Who writes the labels of one explainer, and how? Kept with a run, so that later commands leave them as they are.
+
+``autointerp label RUN --explainer agent --model B`` on a run with labels by another model asks B for the agent's labels
+alone; ``score RUN --judge C`` leaves the judge that the agent tested its hypotheses with where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from autointerp.errors import UserError
+from autointerp.names import RULE_JUDGES
+
+if TYPE_CHECKING:
+    from autointerp.config import RunConfig
+    from autointerp.explain.base import Explainer
+
+LABEL, DEVELOP = (
+    "label:",
+    "develop:",
+)  # roles: who writes the labels of an explainer, who judges what it tries out
+OPTIONS = {  # option -> the explainer that reads it
+    "rounds": "agent", "hypotheses": "agent", "tools": "agent", "perturb": "agent", "samples": "best_of_n",
+}  # fmt: skip
+
+
+class Labeler(BaseModel):
+    """An explainer with its models and options; see ``RunConfig`` for each field.
+
+    judge : tries labels out on develop items, a model or a rule
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    explainer: str
+    model: str | None
+    base_url: str | None
+    endpoint_name: str | None
+    judge: str
+    judge_base_url: str | None
+    judge_endpoint_name: str | None
+    logprobs: bool
+    rounds: int
+    hypotheses: int
+    samples: int
+    tools: bool
+    perturb: bool
+
+
+class Place(NamedTuple):
+    """One model where it answers."""
+
+    model: str
+    base_url: str | None
+    endpoint_name: str | None
+
+
+def labeler_of(config: RunConfig, explainer: str) -> Labeler:
+    """As it is kept, or else as the options of now say."""
+    for kept in config.labelers:
+        if kept.explainer == explainer:
+            return kept
+    own = config.own_urls
+    return Labeler(
+        explainer=explainer,
+        model=config.model,
+        base_url=config.base_url,
+        endpoint_name=config.endpoint_name,
+        judge=config.judge_name,
+        judge_base_url=own.get("judge", config.base_url),
+        judge_endpoint_name=None if "judge" in own else config.endpoint_name,
+        logprobs=config.logprobs,
+        rounds=config.rounds,
+        hypotheses=config.hypotheses,
+        samples=config.samples,
+        tools=config.tools,
+        perturb=config.perturb,
+    )
+
+
+def kept_labelers(before: RunConfig, added: Iterable[str], options: Mapping[str, Any]) -> list[Labeler]:
+    """Of every explainer of a run that a command does not label again, by name or by an option of its own."""
+    again = {*added, *(explainer for name, explainer in OPTIONS.items() if options.get(name) is not None)}
+    return [labeler_of(before, name) for name in before.explainers if name not in again]
+
+
+def asked_places(config: RunConfig, explainers: Mapping[str, Explainer]) -> dict[str, Place]:
+    """Role -> model of all that label writing asks: ``label:NAME`` of an explainer, ``develop:NAME`` of its judge.
+
+    Raises
+    ------
+    UserError
+        Where an explainer asks a model and none was given.
+    """
+    places = {}
+    for name, explainer in explainers.items():
+        one = labeler_of(config, name)
+        if explainer.needs_model:
+            if one.model is None:
+                raise UserError(f"Explainer {name} asks a language model. Pass --model PROVIDER/NAME.")
+            places[LABEL + name] = Place(one.model, one.base_url, one.endpoint_name)
+        if explainer.needs_lab and one.judge not in RULE_JUDGES:
+            places[DEVELOP + name] = Place(one.judge, one.judge_base_url, one.judge_endpoint_name)
+    return places
