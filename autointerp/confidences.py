@@ -14,7 +14,7 @@ import pandas as pd
 from autointerp.controls import CALIBRATION
 from autointerp.judging import Judged, Plan
 from autointerp.labeling import Labels
-from autointerp.names import RULE_JUDGES
+from autointerp.names import is_rule
 from autointerp.schema import Label, Trials
 from autointerp.score import detection
 from autointerp.score.confidence import PASSES, Reliability, calibrate, halves, reliability
@@ -93,7 +93,7 @@ def _of_labels(
 def _why_not(plan: Plan) -> str:
     if detection.NAME not in plan.scorers:
         return "detection is not among the scorers"
-    if plan.judge not in RULE_JUDGES and not plan.calibrate:
+    if not is_rule(plan.judge) and not plan.calibrate:
         return f"{plan.judge} was not asked about develop items; --calibrate asks"
     return "nothing could be asked about develop items"
 

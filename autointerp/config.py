@@ -25,6 +25,7 @@ from autointerp.names import (
     RULE_JUDGES,
     SCORERS,
     SHORT_SCORERS,
+    is_rule,
 )
 
 # What decides items, latents and splits; together with the data it names the run. The rest may change within a run.
@@ -109,7 +110,7 @@ class RunConfig(ImageOptions):
         None, description="labeling model, PROVIDER/NAME; none: no language model is asked"
     )
     judge: str | None = Field(
-        None, description=f"judging model, or a rule that asks none: {', '.join(RULE_JUDGES)}"
+        None, description=f"judging model, or a rule that asks none: {', '.join(RULE_JUDGES)}, rule:MODULE:CALLABLE"
     )
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint of both models")
     judge_base_url: str | None = Field(
@@ -287,7 +288,7 @@ class RunConfig(ImageOptions):
     @property
     def judge_is_model(self) -> bool:
         """Whether judging asks a language model."""
-        return self.judge_name not in RULE_JUDGES
+        return not is_rule(self.judge_name)
 
     @property
     def judge_name(self) -> str:

@@ -16,7 +16,7 @@ from autointerp.judging import Judged, Plan, judge_all
 from autointerp.labeling import Drain, Labels
 from autointerp.llm.session import Session
 from autointerp.llm.wanted import Wanted
-from autointerp.names import RULE_JUDGES
+from autointerp.names import is_rule
 from autointerp.prepare import Prepared
 from autointerp.score.registry import SCORERS
 
@@ -71,12 +71,12 @@ async def judge_former(
     """Trials of every former judge, of what is in the ledger; in the order of ``plans``."""
     judged = []
     for one, plan in zip(reversed(config.former), plans(config)[1:], strict=True):
-        roles = {} if one.judge in RULE_JUDGES else {"judge": one.judge}
+        roles = {} if is_rule(one.judge) else {"judge": one.judge}
         if "embedding" in plan.scorers and config.embedding_model:
             roles["embedding"] = config.embedding_model
         own = {role: url for role, url in config.own_urls.items() if role == "embedding"}
         here = config.base_url, config.endpoint_name
-        where = here if one.judge in RULE_JUDGES else (one.base_url, one.endpoint_name)
+        where = here if is_rule(one.judge) else (one.base_url, one.endpoint_name)
         if where != here:
             own.setdefault("embedding", config.base_url)  # not where that judge was
         unsent = Session(

@@ -20,6 +20,7 @@ SHORT_SCORERS = {kind: f"{kind}:genes:0.3" for kind in ("match", "2afc", "direct
 DEFAULT_SCORERS = ("detection", "signature")
 EXPLAINERS = ("markers", "one_shot", "contrastive", "best_of_n", "agent", "top_set", "majority")
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
+OWN_RULE = "rule:"  # before MODULE:CALLABLE, a user's own judge
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
 JUDGE_CONTROLS = ("retest",)  # the same questions again, of a judging model
 LABEL_CONTROLS = ("markers", "top_set", "majority")  # explainers that other labels are held against
@@ -29,3 +30,8 @@ COMPUTED = ("pca", "ica", "nmf", "neurons")  # dictionaries whose size follows f
 DICTIONARIES = (
     "topk", "batchtopk", "matryoshka", "relu", "relu_tied", "jumprelu", "p_anneal", "icfl", *COMPUTED, "random",
 )  # fmt: skip
+
+
+def is_rule(judge: str) -> bool:
+    """Whether a judge of that name asks no model."""
+    return judge in RULE_JUDGES or judge.startswith(OWN_RULE)

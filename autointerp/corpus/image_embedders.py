@@ -7,7 +7,6 @@ tokens.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import UserError, unknown_name
+from autointerp.own_code import named_callable
 
 BATCH = 32
 Images = Sequence[np.ndarray]
@@ -109,13 +109,7 @@ def load_callable(spec: str) -> Embed:
     UserError
         Where there is no such module or callable.
     """
-    module, _, name = spec.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"--embedder {spec}: {error}. Is the module on PYTHONPATH?") from error
-    if not callable(made):
-        raise UserError(f"--embedder {spec} is a {type(made).__name__}, not a callable (images) -> array.")
+    made: Embed = named_callable("--embedder", spec, "(images) -> array")
     return made
 
 

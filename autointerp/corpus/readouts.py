@@ -7,7 +7,6 @@ b items, d embedding, r outputs.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from autointerp.corpus.kernel_neighbours import (
     some_rows,
 )
 from autointerp.errors import UserError
+from autointerp.own_code import named_callable
 
 MOST_MEASURED = 5_000  # develop items on which quality is measured, drawn with the seed
 PSEUDO = 1e-3  # total share that smoothing spreads evenly over the outputs
@@ -220,13 +220,5 @@ def load_decoder(spec: str) -> Decode:
     UserError
         Where there is no such module or callable.
     """
-    module, found, name = spec.partition(":")
-    if not found:
-        raise UserError(f"--decoder {spec!r} is not MODULE:CALLABLE, for example mymodel.decoding:decode.")
-    try:
-        made = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"--decoder {spec}: {error}. Is the module on PYTHONPATH?") from error
-    if not callable(made):
-        raise UserError(f"--decoder {spec} is a {type(made).__name__}, not a callable x (b, d) -> (b, g).")
+    made: Decode = named_callable("--decoder", spec, "x (b, d) -> (b, g)")
     return made

@@ -6,7 +6,6 @@ makes the latent fire, NaN where that is open, absent where it does not.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from scipy import sparse
 
 from autointerp.corpus.base import Corpus, Part
 from autointerp.errors import UserError
+from autointerp.own_code import named_callable
 from autointerp.evidence.contrast import Contrasts
 
 Attribute = Callable[[np.ndarray, int], np.ndarray]
@@ -115,17 +115,5 @@ def load_attribute(spec: str) -> Attribute:
     UserError
         Where there is no such module or callable.
     """
-    module, found, name = spec.partition(":")
-    if not found:
-        raise UserError(
-            f"--attribute {spec!r} is not MODULE:CALLABLE, for example mymodel.saliency:attribute."
-        )
-    try:
-        made = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"--attribute {spec}: {error}. Is the module on PYTHONPATH?") from error
-    if not callable(made):
-        raise UserError(
-            f"--attribute {spec} is a {type(made).__name__}, not a callable (x, latent) -> array."
-        )
+    made: Attribute = named_callable("--attribute", spec, "(x, latent) -> array")
     return made

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp.errors import UserError
-from autointerp.names import RULE_JUDGES
+from autointerp.names import is_rule
 from autointerp.results.comparisons import CEILING, latent_scores
 from autointerp.results.entries import Asked, Entry, Scored, optional
 from autointerp.results.retested import retested
@@ -167,7 +167,7 @@ def _uncontrolled(entry: Entry, labels: pd.DataFrame) -> str:
 
 def _retest_sd(explainer: str, judge: str, trials: Sequence[Any]) -> float | None:
     """Of detection's headline; 0 of a rule, which answers the same; None where it was not measured."""
-    if judge in RULE_JUDGES:
+    if is_rule(judge):
         return 0.0
     rows = [row for row in retested(trials) if (row["explainer"], row["judge"]) == (explainer, judge)]
     return rows[0]["within_sd"] if rows else None
