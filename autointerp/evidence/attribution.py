@@ -14,8 +14,8 @@ from scipy import sparse
 
 from autointerp.corpus.base import Corpus, Part
 from autointerp.errors import UserError
-from autointerp.own_code import named_callable
 from autointerp.evidence.contrast import Contrasts
+from autointerp.own_code import named_callable
 
 Attribute = Callable[[np.ndarray, int], np.ndarray]
 Worth = dict[str, float]

@@ -33,9 +33,11 @@ class OwnJudge:
         self, name: str, corpus: Corpus, develop: Mapping[int, Examples], labels: Sequence[Label], seed: int
     ):
         self.name = name
-        self._judge: Judge = named_callable("--judge", name.removeprefix(OWN_RULE), TAKES)(corpus, develop, labels, seed)
+        make = named_callable("--judge", name.removeprefix(OWN_RULE), TAKES)
+        self._judge: Judge = make(corpus, develop, labels, seed)
         if not all(hasattr(self._judge, needed) for needed in ("answer", "batch_size")):
-            raise UserError(f"--judge {name} returns a {type(self._judge).__name__}, which has no answer and batch_size.")
+            kind = type(self._judge).__name__
+            raise UserError(f"--judge {name} returns a {kind}, which has no answer and batch_size.")
 
     @property
     def batch_size(self) -> int | None:
@@ -46,5 +48,7 @@ class OwnJudge:
         """The user's answer; another number of values than was asked for is a failure of all."""
         said = await self._judge.answer(question)
         if len(said.values) != question.n_answers:
-            return Answer.failed(question.n_answers, f"{len(said.values)} answers to {question.n_answers} questions")
+            return Answer.failed(
+                question.n_answers, f"{len(said.values)} answers to {question.n_answers} questions"
+            )
         return said
