@@ -194,15 +194,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="seed of everything that is drawn")] = 0,
 ) -> None:
     """The main job, offline, on 700 real blood cells that come with scanpy. No language model is asked."""
-    from importlib.util import find_spec
+    from autointerp.demo import demo_cells
 
-    found = find_spec("scanpy")
-    if found is None or found.origin is None:
-        raise UserError("The demo's cells come with scanpy. Install it: pip install 'autointerp-bio[cells]'.")
-    cells = Path(found.origin).parent / "datasets" / "10x_pbmc68k_reduced.h5ad"
-    if not cells.exists():
-        raise UserError(f"scanpy's example data is not at {cells}. Install scanpy again.")
-    _go(_config({"data": cells, "embedding": "pca", "out": out, "seed": seed}), "report")
+    _go(_config({"data": demo_cells(), "embedding": "pca", "out": out, "seed": seed}), "report")
 
 
 @app.command()
