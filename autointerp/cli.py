@@ -13,6 +13,7 @@ from autointerp.cli_intervene import intervene
 from autointerp.cli_leaderboard import leaderboard
 from autointerp.cli_options import (
     Acts,
+    AllowOutside,
     Attribute,
     Backed,
     BaseUrl,
@@ -21,15 +22,19 @@ from autointerp.cli_options import (
     Calibrate,
     Category,
     Center,
+    Channels,
     Concurrency,
     Config,
     Control,
     ControlGroup,
     Controls,
+    CropSize,
     Data,
     Dictionary,
     Directory,
+    DisplayBy,
     DryRun,
+    Embedder,
     Embedding,
     EmbeddingModel,
     EmbeddingUrl,
@@ -37,6 +42,7 @@ from autointerp.cli_options import (
     Explainers,
     GeneSets,
     Group,
+    Images,
     Judge,
     JudgeUrl,
     K,
@@ -53,6 +59,7 @@ from autointerp.cli_options import (
     Scaling,
     Scorers,
     Seed,
+    SkipBad,
     Symbols,
     Threads,
     UnitNorm,
@@ -87,6 +94,8 @@ OPTION_ERROR: Any = typer.BadParameter.__mro__[2]
 @app.command()
 def run(
     data: Data = None, config: Config = None, embedding: Embedding = None, pca: Pca = None, layer: Layer = None,
+    images: Images = None, embedder: Embedder = None, channels: Channels = None, crop_size: CropSize = None,
+    display_by: DisplayBy = None, skip_bad: SkipBad = None, allow_outside: AllowOutside = None,
     matrix: Matrix = None, gene_symbols: Symbols = None, group: Group = None, category: Category = None,
     control: Control = None, control_group: ControlGroup = None, backed: Backed = None,
     dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
@@ -109,6 +118,8 @@ def run(
 @app.command()
 def fit(
     data: Data = None, config: Config = None, embedding: Embedding = None, pca: Pca = None, layer: Layer = None,
+    images: Images = None, embedder: Embedder = None, channels: Channels = None, crop_size: CropSize = None,
+    display_by: DisplayBy = None, skip_bad: SkipBad = None, allow_outside: AllowOutside = None,
     matrix: Matrix = None, gene_symbols: Symbols = None, group: Group = None, category: Category = None,
     control: Control = None, control_group: ControlGroup = None, backed: Backed = None,
     dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
@@ -342,10 +353,10 @@ def _config(options: dict[str, Any]) -> RunConfig:
 
     file = options.pop("config", None)
     out = options.get("out")
-    if options.get("data") is None and file is None:
+    if options.get("data") is None and options.get("images") is None and file is None:
         if out is not None and (out / "run.json").exists():
             return _stored(out, {k: v for k, v in options.items() if k != "out"})
-        raise UserError("No data. Pass --data FILE.h5ad, or --config FILE.toml.")
+        raise UserError("No data. Pass --data FILE.h5ad, --images SOURCE, or --config FILE.toml.")
     return make_config(options, file)
 
 

@@ -10,6 +10,31 @@ import typer
 Data = Annotated[Path | None, typer.Option(help="AnnData file: .h5ad or .zarr")]
 Config = Annotated[Path | None, typer.Option(help="TOML file with these options; the command line wins")]
 Embedding = Annotated[str | None, typer.Option(help="obsm key, .npy file, or pca [default: pca]")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="in place of --data: folder, table (.csv, .parquet), .npz or .h5ad of images"),
+]
+Embedder = Annotated[
+    str | None,
+    typer.Option(
+        help="of --images: morphology (measured features), hf:PATH, MODULE:CALLABLE, .npy, .npz or an array of the "
+        "source [default: morphology]"
+    ),
+]
+Channels = Annotated[
+    str | None, typer.Option(help="comma-separated names of the images' channels, where the source has none")
+]
+CropSize = Annotated[int | None, typer.Option(help="side in pixels of the crops around a table's x, y")]
+DisplayBy = Annotated[
+    str | None,
+    typer.Option(help="obs column (a plate) with gray levels of its own [default: one scale for all]"),
+]
+SkipBad = Annotated[
+    bool | None, typer.Option("--skip-bad", help="leave out and count images that cannot be read")
+]
+AllowOutside = Annotated[
+    bool | None, typer.Option("--allow-outside", help="follow a table's paths out of its folder")
+]
 Pca = Annotated[int | None, typer.Option(help="components of --embedding pca [default: 50]")]
 Layer = Annotated[str | None, typer.Option(help="layer to read in place of X")]
 Matrix = Annotated[str | None, typer.Option(help="what the matrix holds: auto, counts, lognorm or scaled")]

@@ -14,7 +14,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from autointerp.config import RunConfig
-from autointerp.corpus.cells import CellCorpus
 from autointerp.corpus.gene_sets import gene_sets, read_gmt
 from autointerp.dictionary.choice import brought_dictionary, dictionary_size
 from autointerp.encoded import activations_of, dictionary_of
@@ -30,6 +29,7 @@ from autointerp.evidence.matched import matched_sides
 from autointerp.evidence.splits import Split, split_items
 from autointerp.intervene.held_out import held_out_features
 from autointerp.names import DICTIONARIES
+from autointerp.opened import check_modality, open_corpus
 from autointerp.schema import Evidence, ExampleSet
 from autointerp.timing import Timings
 
@@ -69,22 +69,9 @@ class Prepared:
         return made
 
     @cached_property
-    def corpus(self) -> CellCorpus:
+    def corpus(self) -> Any:  # CellCorpus or ImageCorpus
         with self.timed("read data"):
-            c = self.config
-            corpus = CellCorpus(
-                c.data if self._data is None else self._data,
-                embedding=c.embedding,
-                pca_components=c.pca,
-                layer=c.layer,
-                matrix=c.matrix,
-                gene_symbols=c.gene_symbols,
-                group=c.group,
-                control=c.control,
-                control_group=c.control_group,
-                category=c.category,
-                backed=c.backed,
-            )
+            corpus = open_corpus(self.config, self._data, self.progress)
         return corpus
 
     @cached_property
@@ -119,15 +106,15 @@ class Prepared:
                 f"{why}: split by {corpus.noun}, so {corpus.noun}s of one donor or batch can be on both sides "
                 "(split_mode=item)."
             )
-        if self.config.embedding != "pca" and self.config.activations is None:
+        if corpus.embedded_outside and self.config.activations is None:
             self.notes.append(
                 f"Embedding {self.config.embedding!r} was computed outside: if all {corpus.noun}s went into its "
                 "fitting, it carries structure of the test split."
             )
+        with self.timed("measure"), threadpool_limits(1):
+            corpus.measure(self.cache, self.progress)
         with self.timed("fit features"), threadpool_limits(self.config.threads):
-            self.progress(
-                "fit features", 0, 1, "gene statistics" + (" and PCA" if corpus._embeddings is None else "")
-            )
+            self.progress("fit features", 0, 1, corpus.to_fit)
             corpus.fit_on(split.rows("explain"))
             if self.config.held_out_features:
                 corpus.withhold(held_out_features(corpus.feature_names, self.config.seed))
@@ -151,21 +138,18 @@ class Prepared:
             raise UserError("Explainer top_set names gene sets. Pass --gene-sets FILE.gmt.")
         if "majority" in c.all_explainers and c.category is None:
             raise UserError("Explainer majority names annotations. Pass --category COLUMN to a new run.")
-        if any(":genes:" in name for name in c.amplifying) and corpus.expression.kind == "scaled":
-            raise UserError(
-                f"--scorers {c.amplifying[0]}: the matrix is scaled; pass --layer NAME of counts."
-            )
+        check_modality(c, corpus)
         for path in c.gene_sets:
             read_gmt(path)
         if c.activations is not None:
             _ = self.activations
         else:
-            n = len(corpus)
-            d = c.pca if c.embedding == "pca" else corpus.embeddings.shape[1]
-            if c.dictionary in DICTIONARIES:
-                dictionary_size(self.config, n, d)
-            elif c.embedding != "pca":
-                brought_dictionary(self.config, d)
+            d = corpus.dimension
+            if c.dictionary not in DICTIONARIES:
+                if d is not None and c.embedding != "pca":
+                    brought_dictionary(self.config, d)
+            elif d is not None:
+                dictionary_size(self.config, len(corpus), d)
         _ = self.split
 
     @cached_property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -26,12 +27,13 @@ class Part(NamedTuple):
 class Corpus(Protocol):
     """Items with ids, groups, embeddings and measured features; a third modality is one file that has these.
 
-    ``fit_on(rows)`` must be called once, with explain rows only: everything that is estimated from data
-    (gene statistics, the PCA embedding) comes from there.
+    ``measure`` and then ``fit_on(rows)`` must be called once, the latter with explain rows only: everything that is
+    estimated from data (gene statistics, the PCA embedding, gray levels) comes from there.
     """
 
     noun: str
     feature_noun: str
+    zero_is_absent: bool  # genes, log-normalized and ≥ 0; else z-scores, where > 0 is above the average
     ids: np.ndarray  # (n,) str, unique
     obs: pd.DataFrame  # (n, …), withheld from prompts by default
     groups: np.ndarray | None  # (n,) str, '' for control rows; None without a group key
@@ -39,6 +41,10 @@ class Corpus(Protocol):
     warnings: list[str]
 
     def fingerprint(self) -> str: ...
+
+    def measure(self, cache: Path, progress: Callable[[str, int, int, str], None]) -> None:
+        """What takes long and needs no split, from the folder ``cache`` where it is there."""
+        ...
 
     def fit_on(self, explain_rows: np.ndarray) -> None: ...
 

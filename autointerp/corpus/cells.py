@@ -53,6 +53,7 @@ class CellCorpus:
 
     noun = "cell"
     feature_noun = "gene"
+    zero_is_absent = True
 
     def __init__(
         self,
@@ -127,6 +128,24 @@ class CellCorpus:
     def shown_statistics(self) -> GeneStatistics:
         """``statistics`` in which no withheld feature is eligible or informative."""
         return self._shown or self.statistics
+
+    def measure(self, cache: Path, progress: Any) -> None:
+        """Nothing: the matrix is what was measured."""
+
+    @property
+    def embedded_outside(self) -> bool:
+        """Whether the embedding was computed before, by who knows which cells."""
+        return self._embedding_key != "pca"
+
+    @property
+    def dimension(self) -> int:
+        """Of the embedding; of PCA, at most."""
+        return self._pca_components if self._embeddings is None else self._embeddings.shape[1]
+
+    @property
+    def to_fit(self) -> str:
+        """What ``fit_on`` does, for people who wait."""
+        return "gene statistics" + (" and PCA" if self._embeddings is None else "")
 
     @property
     def statistics(self) -> GeneStatistics:

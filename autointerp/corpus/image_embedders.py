@@ -54,13 +54,13 @@ class VisionModel:
             raise UserError(f"hf:{name} is no vision model: it reads {model.main_input_name}, no pixels.")
         self._model = model.to(self._device).eval().float()
         self.width = int(config.hidden_size)
-        said = _processor(found.folder)
-        size = said.get("crop_size") or said.get("size") or getattr(config, "image_size", 224)
+        processor = _processor(found.folder)
+        size = processor.get("crop_size") or processor.get("size") or getattr(config, "image_size", 224)
         self.side = int(_side(size))
         patch = getattr(config, "patch_size", None)
         self._grid = self.side // int(_side(patch)) if patch else None
-        self._mean = torch.tensor(said.get("image_mean", [0.5] * 3)).view(1, 3, 1, 1)
-        self._sd = torch.tensor(said.get("image_std", [0.5] * 3)).view(1, 3, 1, 1)
+        self._mean = torch.tensor(processor.get("image_mean", [0.5] * 3)).view(1, 3, 1, 1)
+        self._sd = torch.tensor(processor.get("image_std", [0.5] * 3)).view(1, 3, 1, 1)
 
     def tokens(self, images: Images) -> np.ndarray:
         """Scaled images (h, w, c) in 0 … 1 -> patch tokens (b, p, c'·d), p in reading order, c' passes of the model."""

@@ -131,6 +131,16 @@ class ImageCorpus:
             return self._model.width * (1 if len(self.channels) == 3 else len(self.channels))
         return None
 
+    @property
+    def embedded_outside(self) -> bool:
+        """Whether the embedding was computed before, by who knows which items."""
+        return self._brought is not None
+
+    @property
+    def to_fit(self) -> str:
+        """What ``fit_on`` does, for people who wait."""
+        return "moments of measurements" + ("" if self._embedder == MORPHOLOGY else " and embedding")
+
     @cached_property
     def _fingerprint(self) -> str:
         own = "" if self._model is None else self._model.fingerprint
@@ -142,7 +152,7 @@ class ImageCorpus:
         return self._fingerprint
 
     def measure(self, cache: Path, progress: Told) -> None:
-        """Morphology of all crops, from ``cache`` if it is there, else measured and kept; no explain rows are needed."""
+        """Morphology of all crops, from ``cache`` if it is there, else measured and kept. Needs no explain rows."""
         self._cache, self._progress = cache, progress
         read, mask = self._table.read, self._table.mask
         if self._raw is not None or read is None:

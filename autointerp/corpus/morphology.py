@@ -1,4 +1,4 @@
-"""What can be measured on a crop? Size, shape, intensity, texture, granularity, correlation: named as CellProfiler does.
+"""What can be measured on a crop? Size, shape, intensity, texture, grains, correlation: named as CellProfiler does.
 
 One crop (h, w, c) gives g numbers, of its object and of each channel:
 
