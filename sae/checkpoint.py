@@ -103,7 +103,7 @@ class Checkpoint:
         self._partial.unlink(missing_ok=True)
 
 
-def identity(start: str, shape: tuple[int, ...], rows: np.ndarray, held_x: np.ndarray) -> str:
+def identity(start: str, shape: tuple[int, ...], rows: np.ndarray, held_x: np.ndarray, loops: bool) -> str:
     """sha256 of everything a fit depends on that is cheap to know.
 
     start : fingerprint of the dictionary before its first step: config, seed, and preprocessing, into which
@@ -111,12 +111,13 @@ def identity(start: str, shape: tuple[int, ...], rows: np.ndarray, held_x: np.nd
     shape : of the source
     rows : the rows fitted on
     held_x : (h, d), values of the rows held back
+    loops : whether compiled loops train it
 
     And torch's version, its number of threads and the processor's vector instructions: with others the last
     bits differ. Values changed in so few rows that neither center, scale nor the rows held back show it go
     unnoticed.
     """
-    machine = [torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
+    machine = [torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), loops]
     said = hashlib.sha256(json.dumps([FORMAT, start, list(shape), held_x.dtype.str, *machine]).encode())
     said.update(np.ascontiguousarray(rows).data)
     said.update(np.ascontiguousarray(held_x).data)

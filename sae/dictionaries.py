@@ -14,6 +14,7 @@ from . import kernels
 from .config import DictionaryConfig
 from .preprocess import Preprocessing, Scaled
 from .rows import refuse_not_finite
+from .select import Largest
 
 PRE_BYTES = 1 << 26
 
@@ -125,13 +126,12 @@ class TopK(nn.Module):
         x = self._checked(x)
         indices = np.empty((len(x), self.config.k), np.int64)
         values = np.empty((len(x), self.config.k), np.float32)
-        step = max(PRE_BYTES // (4 * self.config.m), 1)  # rows whose dense pre-activations fit into PRE_BYTES
-        for start in range(0, len(x), step):
-            part = slice(start, start + step)
+        largest = Largest(self.config.m, self.config.k, PRE_BYTES)
+        for start in range(0, len(x), largest.rows):
+            part = slice(start, start + largest.rows)
             scaled = self.preprocessing.forward(torch.from_numpy(x[part].astype(np.float32)))
-            chosen, latents = self._pre(scaled).topk(self.config.k)  # (b, m) -> (b, k)
-            values[part], indices[part] = chosen.relu(), latents
-        return SparseCodes(indices, values)
+            largest(scaled - self.bias, self.w_enc, self.encoder_bias, indices[part], values[part])
+        return SparseCodes(indices, np.maximum(values, 0, out=values))
 
     @torch.no_grad()
     def decode(self, codes: SparseCodes, like: np.ndarray | None = None) -> np.ndarray:
@@ -228,13 +228,11 @@ class TopK(nn.Module):
         (config.seed, step).
         """
 
-    @torch.no_grad()
     def after_step(self, step: int) -> Tensor | None:
-        """Called after each training step, under the same rule. Here: unit decoder rows.
+        """Called after each training step, under the same rule, when decoder rows have unit length again.
 
         Returns the numbers of latents whose weights were drawn anew, for Adam to forget; None for none.
         """
-        self.renormalize()
         return None
 
     @torch.no_grad()
@@ -243,11 +241,6 @@ class TopK(nn.Module):
         grad = self.decoder.grad
         if grad is not None:
             grad -= (grad * self.decoder).sum(1, keepdim=True) * self.decoder  # (m, 1) * (m, d)
-
-    @torch.no_grad()
-    def renormalize(self) -> None:
-        """Unit decoder rows."""
-        self.decoder.div_(self.decoder.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
     def _pre(self, x: Scaled) -> Tensor:
         return torch.addmm(self.encoder_bias, x - self.bias, self.w_enc.T)  # (b, d) @ (d, m) -> (b, m)

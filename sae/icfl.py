@@ -113,8 +113,7 @@ class ICFL(TopK):
 
     @torch.no_grad()
     def after_step(self, step: int) -> Tensor | None:
-        """Unit rows; every 100 steps, rows of W that come too near to earlier ones are drawn anew."""
-        self.renormalize()
+        """Every 100 steps, rows of W that come too near to earlier ones are drawn anew."""
         if step % REDRAW_EVERY:
             return None
         return redraw(self.decoder, np.random.default_rng([self.config.seed, 3, step]))

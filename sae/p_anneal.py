@@ -94,8 +94,7 @@ class PAnneal(ReLU):
 
     @torch.no_grad()
     def after_step(self, step: int) -> Tensor | None:
-        """Unit decoder rows; dead latents become what the worst items of the batch are left with."""
-        self.renormalize()
+        """Dead latents become what the worst items of the batch are left with."""
         if self._drawn is None:
             return None
         latents, directions, sizes = self._drawn

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import compiled
+from .adam import Adam
 from .checkpoint import Checkpoint, Saved, identity
 from .config import DictionaryConfig
 from .dictionaries import TopK
@@ -19,6 +21,7 @@ from .kinds import BASELINES, KINDS
 from .metrics.quality import quality
 from .preprocess import Preprocessing
 from .rows import Rows, blocks, chosen_rows, shuffled
+from .step import SparseStep
 
 Progress = Callable[[int, int, float, float, float], None]
 HELD_BACK_ROWS = 16384  # at most so many held-back rows are read
@@ -81,11 +84,12 @@ def fit(
     dictionary = _initial(x, config, rows, controls)
     held_x = np.concatenate([values for _, values in blocks(x, held, 1 << 14)])  # (h, d)
     assert config.steps and config.batch_size and config.dead_after and config.lr
-    with _threads(config.batch_size * config.d * config.m):
+    products = config.batch_size * config.d * config.m
+    with _threads(products):
         kept = None
-        training = _Training(dictionary)
+        training = _Training(dictionary, products >= FEW_PRODUCTS and compiled.available())
         if checkpoint is not None:
-            belongs = identity(dictionary.fingerprint(), x.shape, fitting, held_x)
+            belongs = identity(dictionary.fingerprint(), x.shape, fitting, held_x, training.loops)
             kept = Checkpoint(checkpoint, belongs, checkpoint_every_s)
             found = kept.read(training.tensors())
             if found is not None:
@@ -113,8 +117,11 @@ def fit(
 class _Training:
     """All that changes from step to step; what a checkpoint keeps."""
 
-    def __init__(self, dictionary: TopK) -> None:
-        self.dictionary, self.adam = dictionary, _Adam(list(dictionary.parameters()))
+    def __init__(self, dictionary: TopK, loops: bool) -> None:
+        """loops : whether to use what is `compiled`."""
+        self.dictionary, self.loops = dictionary, loops
+        self.sparse = SparseStep(dictionary) if loops and type(dictionary) is TopK else None
+        self.adam = Adam(dictionary.parameters(), dictionary.decoder, one_pass=loops)
         self.step = 0  # taken so far
         self.silent = torch.zeros(dictionary.config.m, dtype=torch.int64)  # rows since each latent fired
         self.best, self.best_weights = [math.inf, math.inf], _copy(dictionary)
@@ -127,12 +134,17 @@ class _Training:
         assert config.steps and config.dead_after and config.lr
         self.step += 1
         dictionary.before_step(self.step)
-        loss = dictionary.loss(dictionary.preprocessing.forward(batch), self.silent > config.dead_after)
-        loss.total.backward()
+        x, dead = dictionary.preprocessing.forward(batch), self.silent > config.dead_after
+        if self.sparse is not None:
+            loss, norm = self.sparse(x, dead)
+        else:
+            loss = dictionary.loss(x, dead)
+            loss.total.backward()
+            dictionary.project_gradient()
+            norm = self.adam.norm()
         self.losses += float(loss.total.detach())
-        dictionary.project_gradient()
         lr = config.lr * _schedule(self.step, config)
-        self.adam.step(self.step, lr, config.grad_clip)
+        self.adam.step(self.step, lr, min(1.0, config.grad_clip / (norm + 1e-12)))
         self.adam.forget(dictionary.after_step(self.step))
         self.silent += len(batch)
         self.silent[loss.fired[loss.values > 0]] = 0
@@ -260,34 +272,3 @@ def _threads(products: int) -> Iterator[None]:
 
 def _copy(dictionary: TopK) -> dict[str, Any]:
     return {name: values.clone() for name, values in dictionary.state_dict().items()}
-
-
-class _Adam:
-    """Adam [arXiv 1412.6980], the whole gradient clipped; torch's own spends 1.6 s importing its compiler."""
-
-    def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
-        self.parameters, self.betas = parameters, (0.9, 0.999)
-        self.first = [torch.zeros_like(p) for p in parameters]
-        self.second = [torch.zeros_like(p) for p in parameters]
-
-    @torch.no_grad()
-    def step(self, step: int, lr: float, clip: float) -> None:
-        """``step`` counts from 1."""
-        grads: list[Tensor] = [p.grad for p in self.parameters if p.grad is not None]
-        norm = math.sqrt(sum(float(g.square().sum()) for g in grads))
-        shrink = min(1.0, clip / (norm + 1e-12))
-        beta1, beta2 = self.betas
-        root = math.sqrt(1 - beta2**step)
-        for p, grad, first, second in zip(self.parameters, grads, self.first, self.second, strict=True):
-            grad *= shrink
-            first.lerp_(grad, 1 - beta1)
-            second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            p.addcdiv_(first, (second.sqrt() / root).add_(1e-8), value=-lr / (1 - beta1**step))
-            p.grad = None
-
-    def forget(self, latents: Tensor | None) -> None:
-        """Start over for what was drawn anew: rows of the matrices (m, p)."""
-        if latents is not None:
-            for moment in (*self.first, *self.second):
-                if moment.ndim == 2:
-                    moment[latents] = 0

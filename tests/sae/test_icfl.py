@@ -6,8 +6,8 @@ import torch
 from scipy.optimize import lsq_linear
 
 from sae import DictionaryConfig, Preprocessing, fit, load, quality, save
+from sae.adam import Adam
 from sae.icfl import ICFL, least_squares, pursue, redraw, shares
-from sae.train import _Adam
 from tests.sae import literal_icfl as literal
 from tests.sae.test_checkpoint import stopped
 from tests.sae.test_train import planted, quick
@@ -149,12 +149,12 @@ def test_training_is_the_literal_training_through_a_redraw():
     rng = np.random.default_rng(0)
     batches = [rng.choice(200, 12, replace=False) for _ in range(110)]
     expected_w, expected_b, redrawn = literal.train(x, w, b, 1, 4, 0.001, 3, batches)
-    adam, ours = _Adam(list(dictionary.parameters())), []
+    adam, ours = Adam(dictionary.parameters(), dictionary.decoder), []
     for step, rows in enumerate(batches, 1):
         loss = dictionary.loss(torch.from_numpy(x[rows]), torch.zeros(24, dtype=torch.bool))
         loss.total.backward()
         dictionary.project_gradient()
-        adam.step(step, 0.001, 1.0)
+        adam.step(step, 0.001, min(1.0, 1 / adam.norm()))
         latents = dictionary.after_step(step)
         adam.forget(latents)
         ours += [] if latents is None else latents.tolist()

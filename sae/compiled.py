@@ -1,0 +1,270 @@
+"""Which loops are compiled? Those over a sparse code's entries, and Adam over rows; by numba, at their first use.
+
+Each takes ``start`` and ``stop`` and writes rows start … stop − 1 of its outputs alone, so that `shared` may give parts
+to threads: every row of a result has one owner, and its bytes do not depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+SUMS = {"reassoc", "contract"}  # sums may be reordered, once, when compiled; NaN and infinity are kept
+
+
+def available() -> bool:
+    """Whether numba is installed."""
+    return find_spec("numba") is not None
+
+
+class Compiled:
+    """A function that numba compiles when it is first called; machine code is kept beside the source file."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+
+    @functools.cached_property
+    def machine_code(self) -> Callable[..., None]:
+        """Compiled for each combination of types when it is first called with it."""
+        import numba
+
+        njit: Any = numba.njit
+        options = {"nogil": True, "fastmath": SUMS, "error_model": "numpy"}
+        try:
+            made: Callable[..., None] = njit(cache=True, **options)(self._function)
+        except RuntimeError:  # there is no folder that may be written
+            made = njit(**options)(self._function)
+        return made
+
+    def __call__(self, *given: Any) -> None:
+        self.machine_code(*given)
+
+
+def shared(work: Compiled, bounds: list[int], *given: Any) -> None:
+    """``work(start, stop, *given)`` for each part of ``bounds`` (p + 1,), one thread a part."""
+    parts = [(a, b) for a, b in itertools.pairwise(bounds) if a < b]
+    if not parts:
+        return
+    first, *others = parts
+    run = work.machine_code  # of one thread, before there are several
+    futures = [_pool(os.getpid()).submit(run, a, b, *given) for a, b in others]
+    try:
+        run(*first, *given)
+    finally:
+        wait(futures)
+    for future in futures:
+        future.result()
+
+
+def even(n: int, parts: int) -> list[int]:
+    """Bounds of ``parts`` parts of n rows."""
+    return [n * i // parts for i in range(parts + 1)]
+
+
+def balanced(offsets: np.ndarray, parts: int) -> list[int]:
+    """Bounds of parts with about as many entries each, offsets (m + 1,) being those of the entries of m rows."""
+    wanted = np.arange(1, parts) * int(offsets[-1]) // parts
+    return [0, *np.searchsorted(offsets, wanted).tolist(), len(offsets) - 1]
+
+
+@functools.cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Of this process: a fork has no threads of its parent's."""
+    return ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="sae")
+
+
+@Compiled
+def largest(start, stop, pre, bias, k, lanes, indices, values):  # type: ignore[no-untyped-def]
+    """The k largest of each row of pre + bias, strongest first, of equal ones the earlier first.
+
+    Column i is in lane i mod ``lanes``; the k-th largest of the lanes' maxima bounds the k-th largest from below, so
+    that few lanes are looked at again. Where NaN leaves fewer than k numbers, the row's values are NaN.
+
+    pre : (b, m) float32; bias (m,)
+    lanes : from k to m
+    indices, values : (b, k) int64 and float32, written
+    """
+    m = pre.shape[1]
+    top = np.empty(lanes, np.float32)
+    kept = np.empty(k, np.float32)
+    for r in range(start, stop):
+        row, chosen = pre[r], indices[r]
+        for i in range(lanes):
+            top[i] = row[i] + bias[i]
+        for at in range(lanes, m, lanes):
+            part, added = row[at : at + lanes], bias[at : at + lanes]
+            for i in range(len(part)):
+                value = part[i] + added[i]
+                top[i] = top[i] if value <= top[i] else value
+        filled = 0
+        for i in range(lanes):
+            value = top[i]
+            if filled == k and not value > kept[k - 1]:
+                continue
+            place = min(filled, k - 1)
+            while place > 0 and kept[place - 1] < value:
+                kept[place] = kept[place - 1]
+                place -= 1
+            kept[place] = value
+            filled = min(filled + 1, k)
+        least = kept[k - 1]
+        filled = 0
+        for lane in range(lanes):
+            if not top[lane] >= least:
+                continue
+            for i in range(lane, m, lanes):
+                value = row[i] + bias[i]
+                if not value >= least:
+                    continue
+                last = kept[k - 1]
+                if filled == k and (value < last or (value == last and i > chosen[k - 1])):
+                    continue
+                place = min(filled, k - 1)
+                while place > 0:
+                    before = kept[place - 1]
+                    if before > value or (before == value and chosen[place - 1] < i):
+                        break
+                    kept[place] = before
+                    chosen[place] = chosen[place - 1]
+                    place -= 1
+                kept[place] = value
+                chosen[place] = i
+                filled = min(filled + 1, k)
+        for p in range(k):
+            values[r, p] = kept[p]
+        if filled < k:
+            for p in range(k):
+                chosen[p], values[r, p] = p, np.nan
+
+
+@Compiled
+def reconstruct(start, stop, offsets, latents, values, x, w, error, products, squares):  # type: ignore[no-untyped-def]
+    """Rows of x − code @ w, and the products of each row with the w of its entries.
+
+    offsets (b + 1,), latents (e,), values (e,) : the code, by row
+    x : (b, d), w : (m, d), float32
+    error (b, d), products (e,), squares (b,) float64 : written; squares are ‖error‖²
+    """
+    d = x.shape[1]
+    for r in range(start, stop):
+        row = error[r]
+        row[:] = x[r]
+        first, last = offsets[r], offsets[r + 1]
+        e = first
+        while e + 3 < last:
+            w0, w1, w2, w3 = w[latents[e]], w[latents[e + 1]], w[latents[e + 2]], w[latents[e + 3]]
+            a0, a1, a2, a3 = values[e], values[e + 1], values[e + 2], values[e + 3]
+            for i in range(d):
+                row[i] -= a0 * w0[i] + a1 * w1[i] + a2 * w2[i] + a3 * w3[i]
+            e += 4
+        while e < last:
+            w0, a0 = w[latents[e]], values[e]
+            for i in range(d):
+                row[i] -= a0 * w0[i]
+            e += 1
+        total = np.float32(0)
+        for i in range(d):
+            total += row[i] * row[i]
+        squares[r] = total
+        for e in range(first, last):
+            w0, product = w[latents[e]], np.float32(0)
+            for i in range(d):
+                product += row[i] * w0[i]
+            products[e] = product
+
+
+@Compiled
+def by_latent(start, stop, offsets, latents, values, products, starts, rows, taken, slopes):  # type: ignore[no-untyped-def]
+    """The entries of a code by row (as above) sorted by latent, for latents start … stop − 1.
+
+    starts : (m + 1,) where each latent's entries begin
+    rows, taken, slopes : (e,) written: row, value and product of each entry
+    """
+    free = starts[start : stop + 1].copy()
+    for r in range(len(offsets) - 1):
+        for e in range(offsets[r], offsets[r + 1]):
+            j = latents[e]
+            if start <= j < stop:
+                at = free[j - start]
+                rows[at], taken[at], slopes[at] = r, values[e], products[e]
+                free[j - start] = at + 1
+
+
+@Compiled
+def gradients(start, stop, starts, rows, taken, slopes, scale, error, x, w, grad_w, grad_e, grad_b, squares):  # type: ignore[no-untyped-def]
+    """scale · codeᵀ @ error and scale · productsᵀ @ x: gradients of decoder and encoder, each (m, d).
+
+    What there is in grad_w, grad_e and grad_b already, of latents in ``squares`` ≥ 0, is added to: others start at 0.
+    The part of grad_w along w, which only changes the length of a row, is left out.
+
+    squares : (m,) float64, written: ‖grad_w‖² + ‖grad_e‖² + grad_b² of each latent
+    """
+    d = x.shape[1]
+    for j in range(start, stop):
+        decoder, encoder, unit = grad_w[j], grad_e[j], w[j]
+        if squares[j] < 0:
+            decoder[:] = 0
+            encoder[:] = 0
+            grad_b[j] = 0
+        bias = np.float32(0)
+        e, last = starts[j], starts[j + 1]
+        while e + 1 < last:
+            y0, x0, y1, x1 = error[rows[e]], x[rows[e]], error[rows[e + 1]], x[rows[e + 1]]
+            a0, s0, a1, s1 = scale * taken[e], scale * slopes[e], scale * taken[e + 1], scale * slopes[e + 1]
+            bias += s0 + s1
+            for i in range(d):
+                decoder[i] += a0 * y0[i] + a1 * y1[i]
+            for i in range(d):
+                encoder[i] += s0 * x0[i] + s1 * x1[i]
+            e += 2
+        if e < last:
+            y0, x0, a0, s0 = error[rows[e]], x[rows[e]], scale * taken[e], scale * slopes[e]
+            bias += s0
+            for i in range(d):
+                decoder[i] += a0 * y0[i]
+            for i in range(d):
+                encoder[i] += s0 * x0[i]
+        grad_b[j] += bias
+        along = np.float32(0)
+        for i in range(d):
+            along += decoder[i] * unit[i]
+        total = np.float32(0)
+        for i in range(d):
+            decoder[i] -= along * unit[i]
+            total += decoder[i] * decoder[i] + encoder[i] * encoder[i]
+        squares[j] = total + grad_b[j] * grad_b[j]
+
+
+@Compiled
+def adam(start, stop, w, grad, first, second, shrink, rate, root, gain1, beta2, gain2, unit):  # type: ignore[no-untyped-def]
+    """One step of Adam for rows of w (m, d), in one pass; unit length afterwards where ``unit`` is 1.
+
+    rate : learning rate / (1 − β₁ᵗ);  root : √(1 − β₂ᵗ);  gain1, gain2 : 1 − β₁, 1 − β₂
+    shrink : what clipping multiplies the gradient by
+    Moments under 1e-30 become 0: those of a latent that is silent for long would end in numbers that are slow.
+    """
+    one, tiny, eps = np.float32(1), np.float32(1e-30), np.float32(1e-8)
+    for j in range(start, stop):
+        row, g, m1, m2 = w[j], grad[j], first[j], second[j]
+        total = np.float32(0)
+        for i in range(len(row)):
+            slope = g[i] * shrink
+            mean = m1[i] + gain1 * (slope - m1[i])
+            mean = mean if abs(mean) > tiny else np.float32(0)
+            square = beta2 * m2[i] + gain2 * slope * slope
+            square = square if square > tiny else np.float32(0)
+            m1[i], m2[i] = mean, square
+            row[i] -= rate * mean / (np.sqrt(square) / root + eps)
+            total += row[i] * row[i]
+        if unit:
+            length = one / max(np.sqrt(total), np.float32(1e-12))
+            for i in range(len(row)):
+                row[i] *= length
