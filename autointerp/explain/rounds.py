@@ -14,7 +14,9 @@ from autointerp.schema import Label, LabelStep
 from autointerp.together import together
 
 ALPHA = 0.05
-STANDS, TAKES, NOT_BETTER = "stands", "takes its place", "not clearly better than what stood"
+STANDS, TAKES, NOT_BETTER, SAME = (
+    "stands", "takes its place", "not clearly better than what stood", "is what stood before",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,11 @@ class Rounds:
                     accepted=takes,
                 )
             )
-            verdict = (TAKES if before else STANDS) if takes else (NOT_BETTER if before else "")
+            verdict = "" if before is None else NOT_BETTER
+            if takes:
+                verdict = STANDS if before is None else TAKES
+            elif score is before:
+                verdict = SAME
             kinds = tuple(sorted(score.by_kind.items()))
             self.told.append(Tested(title, score.value, score.reason, kinds, verdict))
         self.standing = best if accepted else before
