@@ -20,6 +20,7 @@ import pandas as pd
 from autointerp.results.dictionary_comparisons import members_on, only
 from autointerp.results.entries import Entry, Scored
 from autointerp.score.compare import LatentScores, mean_over, over_chance, paired, share_of_margin, unpaired
+from autointerp.score.intervals import Interval
 from autointerp.score.matching import match_firing_rates
 from autointerp.score.ranks import rank_intervals
 from autointerp.score.statistics import CHANCE
@@ -45,7 +46,7 @@ def leaderboard(entries: Sequence[Entry]) -> pd.DataFrame:
 
     ``explained``: share of the latents asked about that have a label. Per scorer ``S``: ``S mean_all`` and
     ``S mean_scored`` with 95 % intervals by t over families, ``S margin`` over max(chance, shuffled), paired, with its
-    interval, ``S share_of_ceiling``. Calls, tokens and ``usd`` are per latent asked about, ``seconds`` of label and
+    interval, ``S share_of_ceiling``. Labels about which no answer could be read have no interval and are in no test. Calls, tokens and ``usd`` are per latent asked about, ``seconds`` of label and
     score stages too; what is not known is empty. ``n_compared`` configurations went into the ranks of a data set.
 
     Equal entries (by fingerprint) stand once, the first of them.
@@ -98,7 +99,9 @@ def _row(entry: Entry, scorers: Sequence[str]) -> dict[str, Any]:
 def _figures(scored: Scored, families: np.ndarray) -> dict[str, float]:
     chance = CHANCE.get(scored.metric, 0.0)
     own, shuffled = scored.own(), scored.held_against("shuffled")
-    every, judged = (mean_over(own, families, basis, chance) for basis in ("all", "scored"))
+    every, judged = (_inside(mean_over(own, families, basis, chance), chance) for basis in ("all", "scored"))
+    if not _measured(scored):
+        every = every._replace(low=math.nan, high=math.nan)
     margin = paired(own, over_chance(shuffled, chance), families, "scored", chance)
     at_half = chance == 0.5 and not np.isnan(scored.held_against("ceiling").values).all()
     share = share_of_margin(own, scored.held_against("ceiling"), families).value if at_half else math.nan
@@ -125,7 +128,7 @@ def _tests(entries: Sequence[Entry]) -> tuple[np.ndarray, np.ndarray]:
 
 def _compared(one: Entry, other: Entry) -> tuple[float, float] | None:
     first, second = one.of(HEADLINE), other.of(HEADLINE)
-    if first is None or second is None:
+    if first is None or second is None or not (_measured(first) and _measured(second)):
         return None
     families = np.array(one.family), np.array(other.family)
     if one.run_id == other.run_id:
@@ -144,6 +147,17 @@ def _compared(one: Entry, other: Entry) -> tuple[float, float] | None:
     pairs = kept[0][matched.first], kept[1][matched.second]
     compared = unpaired(only(sides[0], pairs[0]), only(sides[1], pairs[1]), *families, "all")
     return compared.difference, compared.p
+
+
+def _measured(scored: Scored) -> bool:
+    """Whether the judge could read anything: where no answer could be read, labels are not as good as chance."""
+    return any(value is not None for value in scored.value) or not any(scored.n_failed)
+
+
+def _inside(found: Interval, chance: float) -> Interval:
+    """Bounds of a mean cut at the range of its metric: 0 … 1 where chance is 0.5, −1 … 1 of a correlation."""
+    least = 0.0 if chance == 0.5 else -1.0
+    return found._replace(low=max(least, found.low), high=min(1.0, found.high))
 
 
 def _mean(values: np.ndarray) -> float:

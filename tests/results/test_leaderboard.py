@@ -159,3 +159,20 @@ def test_equal_boards_give_equal_bytes(tmp_path):
     for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.html"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert "1 (1–2 of 3)" in markdown(leaderboard(_three()), [])
+
+
+def test_a_judge_that_could_read_nothing_is_not_called_worse():
+    """All answers failed: no interval, no test; abstaining everywhere is measured, and as bad as chance."""
+    nothing = [float("nan")] * 40
+    unread = scored(nothing, reason=["80 of 80 answers failed"] * 40, n_failed=[80] * 40, n=[80] * 40)
+    good = entry(_values(0.9, 1), labels_hash="good")
+    board = leaderboard([good, entry(nothing, scores=[unread], labels_hash="unread", n_abstained=0)])
+    assert board.rank_low.tolist() == [1, 1] and board.rank_high.tolist() == [2, 2]
+    assert np.isnan(board["detection mean_all_low"].iloc[1])
+    silent = leaderboard([good, entry(nothing, labels_hash="silent")])
+    assert silent.rank_low.tolist() == [1, 2] and silent["detection mean_all"].iloc[1] == 0.5
+
+
+def test_bounds_stay_in_the_range_of_the_metric():
+    row = leaderboard([entry([1.0, 1.0, 1.0, 0.7])]).iloc[0]
+    assert row["detection mean_all_high"] == 1.0 and row["detection mean_all_low"] < 0.9
