@@ -46,8 +46,9 @@ def leaderboard(entries: Sequence[Entry]) -> pd.DataFrame:
 
     ``explained``: share of the latents asked about that have a label. Per scorer ``S``: ``S mean_all`` and
     ``S mean_scored`` with 95 % intervals by t over families, ``S margin`` over max(chance, shuffled), paired, with its
-    interval, ``S share_of_ceiling``. Labels about which no answer could be read have no interval and are in no test. Calls, tokens and ``usd`` are per latent asked about, ``seconds`` of label and
-    score stages too; what is not known is empty. ``n_compared`` configurations went into the ranks of a data set.
+    interval, ``S share_of_ceiling``. Labels about which no answer could be read have no interval and are in no test.
+    Calls, tokens and ``usd`` are per latent asked about, ``seconds`` of label and score stages too; what is not known
+    is empty. ``n_compared`` configurations went into the ranks of a data set.
 
     Equal entries (by fingerprint) stand once, the first of them.
     """
