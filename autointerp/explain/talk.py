@@ -66,7 +66,7 @@ class Talk:
             self.keys += answered.keys
             self.status = max(self.status, answered.status, key=("", "ok", "repaired", "reasked").index)
             said = answered.value
-            self._messages.append({"role": "assistant", "content": said.model_dump_json()})
+            self._messages.append({"role": "assistant", "content": said.model_dump_json(exclude_defaults=True)})
             calls = said.calls if isinstance(said, CallingTurn) else []
             if not calls or not calling_left:
                 return said

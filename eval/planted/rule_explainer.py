@@ -108,7 +108,8 @@ class RuleExplainer:
         if WRONG.search(turns[-1]) or "## " not in turns[-1]:
             told = self._revised(contrasts, messages, turns[-1])
         else:
-            told = [self._first(contrasts, None), self._first(contrasts, None, skip=1)]
+            first = self._first(contrasts, None)
+            told = [first, self._worse(contrasts)[0] if self.worsens else self._first(contrasts, None, skip=1)]
         distinct = {one["title"]: one for one in told if one["key_features"]}
         return _said(
             {"reasoning": "by rule", "calls": [], "abstained": False, "hypotheses": list(distinct.values())}
@@ -133,6 +134,13 @@ class RuleExplainer:
             up = [up[i] for i in np.sort(rng.choice(len(up), max(FEW, len(up) // 2), replace=False))]
         return _label(up[skip : skip + NAMED] or up[:NAMED], down[:LOWERED])
 
+    def _worse(self, contrasts: list[Contrast]) -> list[dict[str, Any]]:
+        """What is lower where the latent is active as if it were higher; the reverse of the best where nothing is."""
+        lower = list(dict.fromkeys(name for contrast in contrasts for name in contrast.down))
+        if lower:
+            return [_label(lower[k : k + NAMED], []) for k in range(2)]
+        return [_label([], contrasts[0].up[k : k + NAMED]) for k in range(2)]
+
     def _revised(
         self, contrasts: list[Contrast], messages: list[dict[str, Any]], last: str
     ) -> list[dict[str, Any]]:
@@ -140,8 +148,7 @@ class RuleExplainer:
         every = list(dict.fromkeys(name for contrast in contrasts for name in contrast.up))
         lower = list(dict.fromkeys(name for contrast in contrasts for name in contrast.down))
         if self.worsens:
-            worse = lower or every[::-1]
-            return [_label(worse[k : k + NAMED], []) for k in range(2)]
+            return self._worse(contrasts)
         current = _standing(messages)
         missed, taken = _mistakes(last)
         shown = panels_of(str(messages[0]["content"]))
