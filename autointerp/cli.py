@@ -52,6 +52,7 @@ from autointerp.cli_options import (
     Matrix,
     MaxLatents,
     Model,
+    Ontology,
     Out,
     Pca,
     PriceIn,
@@ -100,8 +101,8 @@ def run(
     control: Control = None, control_group: ControlGroup = None, backed: Backed = None,
     dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
     scaling: Scaling = None, center: Center = None, unit_norm: UnitNorm = None,
-    explainer: Explainers = None, gene_sets: GeneSets = None, model: Model = None, judge: Judge = None,
-    base_url: BaseUrl = None, judge_base_url: JudgeUrl = None, endpoint_name: EndpointName = None,
+    explainer: Explainers = None, gene_sets: GeneSets = None, ontology: Ontology = None, model: Model = None,
+    judge: Judge = None, base_url: BaseUrl = None, judge_base_url: JudgeUrl = None, endpoint_name: EndpointName = None,
     allow_unpriced: Unpriced = None, scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
     budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None, price_in: PriceIn = None,
@@ -138,8 +139,8 @@ def encode(directory: Directory) -> None:
 
 @app.command()
 def label(
-    directory: Directory, explainer: Explainers = None, gene_sets: GeneSets = None, model: Model = None,
-    base_url: BaseUrl = None,
+    directory: Directory, explainer: Explainers = None, gene_sets: GeneSets = None, ontology: Ontology = None,
+    model: Model = None, base_url: BaseUrl = None,
     endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
     price_in: PriceIn = None, price_out: PriceOut = None, dry_run: DryRun = False,

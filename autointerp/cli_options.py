@@ -78,6 +78,10 @@ Explainers = Annotated[
 GeneSets = Annotated[
     list[Path] | None, typer.Option("--gene-sets", help="GMT file of gene sets; may be repeated")
 ]
+Ontology = Annotated[
+    Path | None,
+    typer.Option(help="OBO or JSON file, such as cl.obo: titles that are one of its terms get its id"),
+]
 Model = Annotated[str | None, typer.Option(help="labeling model, PROVIDER/NAME [default: no language model]")]
 Judge = Annotated[
     str | None,

@@ -106,6 +106,9 @@ class RunConfig(ImageOptions):
         (), description="explainers of earlier label commands, with their models; written by these"
     )
     gene_sets: tuple[Path, ...] = Field((), description="GMT files of gene sets, for evidence and top_set")
+    ontology: Path | None = Field(
+        None, description="OBO file, or JSON, whose terms titles are matched with, word for word"
+    )
     model: str | None = Field(
         None, description="labeling model, PROVIDER/NAME; none: no language model is asked"
     )
@@ -226,6 +229,11 @@ class RunConfig(ImageOptions):
         files = {one: Path(one.removeprefix("file:")) for one in value if one.startswith("file:")}
         found = {one: f"file:{os.path.abspath(path)}" for one, path in files.items() if path.exists()}
         return tuple(dict.fromkeys(found.get(one, one) for one in value))
+
+    @field_validator("ontology")
+    @classmethod
+    def _ontology_from_anywhere(cls, value: Path | None) -> Path | None:
+        return value.absolute() if value is not None and value.exists() else value
 
     @field_validator("gene_sets")
     @classmethod

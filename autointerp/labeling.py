@@ -30,6 +30,7 @@ from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
 from autointerp.results.tables import LABEL_COLUMNS, label_row
 from autointerp.schema import WAITING, Failure, Label
+from autointerp.titles import titled
 
 EXPLAINERS: dict[str, Callable[[Labeler], Explainer]] = {
     "markers": lambda _: Markers(),
@@ -164,6 +165,7 @@ def labels_frame(
     families : (m,) of twins, see ``score.families``
     """
     counts, rates = prepared.activations.n_active(), prepared.firing_rates
+    titles = titled(prepared, labels.outcomes)
     rows = []
     for name in explainers:
         for latent, reason in enumerate(prepared.reasons):
@@ -172,5 +174,5 @@ def labels_frame(
                 outcome = labels.outcomes.get((name, latent), "left out by --max-latents")
             rate, n_active = float(rates[latent]), int(counts[latent])
             named = (run_id, prepared.dictionary_name, latent, name, outcome)
-            rows.append(label_row(*named, rate, n_active, int(families[latent])))
+            rows.append(label_row(*named, rate, n_active, int(families[latent]), titles.get((name, latent))))
     return pd.DataFrame(rows, columns=list(LABEL_COLUMNS))

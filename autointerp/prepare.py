@@ -26,6 +26,7 @@ from autointerp.evidence.contrast import Contrasts, contrast_all
 from autointerp.evidence.decoder_similar import similar_latents
 from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_not_explainable
 from autointerp.evidence.matched import matched_sides
+from autointerp.evidence.ontology import read_ontology
 from autointerp.evidence.splits import Split, split_items
 from autointerp.intervene.held_out import held_out_features
 from autointerp.names import DICTIONARIES
@@ -141,6 +142,8 @@ class Prepared:
         check_modality(c, corpus)
         for path in c.gene_sets:
             read_gmt(path)
+        if c.ontology:
+            read_ontology(c.ontology)
         if c.activations is not None:
             _ = self.activations
         else:

@@ -21,9 +21,10 @@ from autointerp.score.statistics import CHANCE, margin, mean_scored_and_mean_all
 
 SCHEMA_VERSION = 1
 LABEL_COLUMNS = (
-    "run_id", "dictionary", "latent", "explainer", "label_id", "title", "description", "kind", "confidence",
-    "abstained", "key_features", "claims_supported", "claims_contradicted", "claims_not_measured", "firing_rate",
-    "n_active", "twins", "reason", "model", "parse_status",
+    "run_id", "dictionary", "latent", "explainer", "label_id", "title", "display_title", "description", "kind",
+    "confidence", "agreement", "abstained", "key_features", "claims_supported", "claims_contradicted",
+    "claims_not_measured", "ontology_id", "ontology_name", "gene_set", "firing_rate", "n_active", "twins",
+    "title_family", "reason", "model", "parse_status",
 )  # fmt: skip
 SCORE_COLUMNS = (
     "run_id", "dictionary", "latent", "explainer", "label_id", "scorer", "judge", "metric", "negatives", "value",
@@ -34,6 +35,19 @@ SUMMARY_COLUMNS = (
     "mean_scored", "scored_low", "scored_high", "median", "shuffled", "margin", "ceiling", "share_of_ceiling",
 )  # fmt: skip
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Titled(NamedTuple):
+    """What the title of one label has in common with others; '' where there is nothing to say.
+
+    family : the latent that stands for all of this title that fire together; the latent itself where it is alone
+    """
+
+    display_title: str
+    family: int
+    ontology_id: str = ""
+    ontology_name: str = ""
+    gene_set: str = ""
 
 
 def safe_cell(text: str) -> str:
@@ -50,15 +64,17 @@ def label_row(
     rate: float,
     n: int,
     twins: int | None = None,
+    titled: Titled | None = None,
 ) -> dict[str, Any]:
     """A row of labels.csv. ``outcome`` is a label, why asking for one failed, or why none was asked for.
 
     twins : the latent's family, see ``score.families``; by default it is alone
+    titled : what its title has in common with others; by default nothing
     """
     row: dict[str, Any] = dict.fromkeys(LABEL_COLUMNS, "")
     row |= {"run_id": run_id, "dictionary": dictionary, "latent": latent, "explainer": explainer}
     row |= {"firing_rate": rate, "n_active": n, "twins": latent if twins is None else twins}
-    row |= {"abstained": False, "confidence": None}
+    row |= {"abstained": False, "confidence": None, "agreement": None, "title_family": latent}
     if isinstance(outcome, str):
         return row | {"reason": outcome}
     if isinstance(outcome, Failure):
@@ -68,12 +84,19 @@ def label_row(
             "parse_status": unread,
         }
     verdicts = [claim.verdict for claim in outcome.claims]
+    named = titled or Titled(outcome.title, latent)
     return row | {
         "label_id": outcome.label_id,
         "title": safe_cell(outcome.title),
+        "display_title": safe_cell(named.display_title),
+        "ontology_id": safe_cell(named.ontology_id),
+        "ontology_name": safe_cell(named.ontology_name),
+        "gene_set": safe_cell(named.gene_set),
+        "title_family": named.family,
         "description": safe_cell(outcome.description),
         "kind": outcome.kind,
         "confidence": outcome.confidence,
+        "agreement": outcome.agreement,
         "abstained": outcome.abstained,
         "key_features": safe_cell(
             "; ".join(f.name + ("+" if f.direction == "up" else "-") for f in outcome.key_features)
