@@ -26,7 +26,7 @@ def steps(label):
 
 def test_the_best_of_the_first_stands_and_only_what_is_proven_better_replaces_it():
     lab = FakeLab(a=0.7, b=0.8, c=0.82, d=0.9, e=0.6)
-    found, model = explain(lab, hypotheses("a", "b"), hypotheses("c"), hypotheses("e", "d"), hypotheses())
+    found, _model = explain(lab, hypotheses("a", "b"), hypotheses("c"), hypotheses("e", "d"), hypotheses())
     assert found.title == "d" and found.stopped == "nothing to add" and not found.abstained
     assert steps(found) == [
         (0, "a", 0.7, False),
@@ -97,14 +97,14 @@ def test_a_first_reply_that_fails_is_a_failure_and_a_later_one_ends_the_rounds()
 
 
 def test_a_model_of_short_context_gets_less_evidence_once():
-    found, model = explain(FakeLab(n_mistakes=0, a=0.9), Failure("context", "too long"), hypotheses("a"))
+    found, _model = explain(FakeLab(n_mistakes=0, a=0.9), Failure("context", "too long"), hypotheses("a"))
     assert found.title == "a"
     assert explain(FakeLab(), *[Failure("context", "too long")] * 2)[0].kind == "context"
 
 
 def test_more_hypotheses_than_were_asked_for_are_not_tested():
     lab = FakeLab(a=0.7, b=0.8, c=0.9)
-    found, _ = explain(lab, hypotheses("a", "b", "c"), hypotheses(), hypotheses=2)
+    _found, _ = explain(lab, hypotheses("a", "b", "c"), hypotheses(), hypotheses=2)
     assert lab.tested == ["a", "b"]
 
 

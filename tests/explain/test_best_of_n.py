@@ -21,7 +21,7 @@ def said(title, **fields):
 
 
 def test_the_best_on_develop_is_chosen_and_ties_go_to_the_first():
-    found, model = explain(FakeLab(a=0.7, b=0.9, c=0.9, d=0.8), *map(said, "abcd"))
+    found, _model = explain(FakeLab(a=0.7, b=0.9, c=0.9, d=0.8), *map(said, "abcd"))
     assert (found.title, found.explainer, found.stopped) == ("b", "best_of_n", "best of 4")
     assert [(one.title, one.auroc, one.accepted) for one in found.steps] == [
         ("a", 0.7, False), ("b", 0.9, True), ("c", 0.9, False), ("d", 0.8, False)]  # fmt: skip
