@@ -6,25 +6,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from autointerp.amplifying import amplifier_of
 from autointerp.controls import CALIBRATION, LABEL_CONTROLS, OWN, Bench, Test, ceiling
 from autointerp.develop import judge_of, label_panel
 from autointerp.evidence.attribution import load_attribute
-from autointerp.intervene.amplified import Amplifier
-from autointerp.intervene.held_out import held_out_features
-from autointerp.intervene.report import Asked as Amplified
-from autointerp.intervene.report import workbench
-from autointerp.intervene.workbench import Workbench
 from autointerp.labeling import Drain, Labels
 from autointerp.llm.session import Session
 from autointerp.prepare import Prepared
 from autointerp.questions import Asked
 from autointerp.schema import WAITING, Answer, Failure, Label, Score, SplitName, Trials
 from autointerp.score.base import Items, Material, Reader, Scorer
-from autointerp.score.families import redundancy_families
 from autointerp.score.registry import SCORERS
 from autointerp.score.shuffled import sampled_latents
 
@@ -148,31 +143,6 @@ def material_of(prepared: Prepared) -> Material:
         load_attribute(prepared.config.attribute) if prepared.config.attribute else None,
         amplifier_of(prepared),
     )
-
-
-def amplifier_of(prepared: Prepared) -> Amplifier | None:
-    """What amplifies the latents of a run, one for all its judges; None where it has no dictionary."""
-    c, names = prepared.config, prepared.corpus.feature_names
-    if prepared.amplifier is None and c.activations is None:
-
-        def bench_of(readout: str) -> Workbench:
-            which: Literal["genes", "classes"] = "genes" if readout == "genes" else "classes"
-            asked = Amplified(
-                -1, readout=which, decoder=c.decoder, class_head=c.class_head, gene_sets=(), alone=True
-            )
-            bench, notes = workbench(prepared, asked, prepared.progress)
-            prepared.notes += notes
-            return bench
-
-        prepared.amplifier = Amplifier(
-            bench_of,
-            lambda: prepared.fitted[0].w_dec,
-            lambda: redundancy_families(prepared.activations.csr[prepared.contrast_rows]),
-            c.seed,
-            lambda done: prepared.progress("amplify", done, max(done, len(prepared.chosen)), ""),
-            frozenset(names[held_out_features(names, c.seed)].tolist() if c.held_out_features else ()),
-        )
-    return prepared.amplifier
 
 
 class _Drawn:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from autointerp.develop import Develop
 from autointerp.explain.base import Comparison, DevelopScore, Mistakes
 from autointerp.item_sets import SetProblem
-from autointerp.lab_tools import Kindred, Names, Neighbour, Nothing, Sides, Stratum, Tools
+from autointerp.lab_tools import Kindred, Names, Neighbour, Nothing, Sides, Stratum, Strength, Tools
 from autointerp.prepare import Prepared
 from autointerp.schema import Evidence, Label
 from autointerp.templates import render
@@ -64,6 +64,9 @@ class LatentLab:
             "neighbours": (Neighbour, tools.neighbours),
             "covariates": (Nothing, tools.covariates),
         }
+        if self._perturb is not None:
+            perturb = self._perturb
+            known["perturb"] = (Strength, lambda asked: perturb(asked.strength))
         if tool not in known:
             return render(
                 "agent/refused.j2", tool=tool, problem=f"no such tool; known are {', '.join(known)}"

@@ -60,6 +60,12 @@ class Neighbour(Arguments):
     latent: int | None = None
 
 
+class Strength(Arguments):
+    """How far to turn a latent, in units of its mean activation."""
+
+    strength: float = Field(ge=-100, le=100, allow_inf_nan=False)
+
+
 class Nothing(Arguments):
     """No arguments."""
 

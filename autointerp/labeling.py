@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
+from autointerp.amplifying import amplifier_of, perturbed
 from autointerp.config import RunConfig
 from autointerp.develop import Develop, judge_of
 from autointerp.errors import UserError, unknown_name
@@ -132,7 +134,9 @@ async def label_all(
         explainer = explainers[name]
         shown = EXPLAIN_POSITIVES if explainer.needs_model else 0
         evidence = prepared.evidence(latent, shown, explainer.reads_categories)
-        lab = LatentLab(prepared, evidence, develop[name], kindred) if explainer.needs_lab else None
+        lab = None
+        if explainer.needs_lab:
+            lab = LatentLab(prepared, evidence, develop[name], kindred, _perturb(prepared, name, latent))
         said = await explainer.explain(evidence, session.models.get(LABEL + name), lab)
         if isinstance(said, Label):
             said = check_claims(said, evidence.contrasts[0], measured)
@@ -151,6 +155,12 @@ def _develop(prepared: Prepared, explainers: Mapping[str, Explainer], session: S
             judge = judge_of(prepared, session, one.judge, (), one.logprobs, DEVELOP + name)
             made[name] = Develop(prepared, judge)
     return made
+
+
+def _perturb(prepared: Prepared, explainer: str, latent: int) -> Callable[[float], str] | None:
+    """What an edit of the latent does, where its label writer may look at that."""
+    amplifier = amplifier_of(prepared) if labeler_of(prepared.config, explainer).perturb else None
+    return None if amplifier is None else partial(perturbed, prepared, amplifier, latent)
 
 
 def labels_frame(
