@@ -59,7 +59,8 @@ class RunConfig(ImageOptions):
 
     data: Path = Field(description="AnnData file: .h5ad or .zarr; with images, these")
     embedding: str = Field(
-        "pca", description="obsm key, .npy file (n, d), or pca (fitted on explain cells); with images, embedder"
+        "pca",
+        description="obsm key, .npy file (n, d), or pca (fitted on explain cells); with images, embedder",
     )
     pca: int = Field(50, ge=2, description="components of --embedding pca")
     layer: str | None = Field(None, description="layer to read in place of X")
@@ -70,6 +71,13 @@ class RunConfig(ImageOptions):
     group: str | None = Field(None, description="obs column that cuts the splits: donor, batch, plate")
     category: str | None = Field(
         None, description="obs column for same_category negatives; withheld from prompts"
+    )
+    covariates: tuple[str, ...] = Field(
+        (),
+        description="obs columns that may explain latents, e.g. batch: label writers are told how much, no value",
+    )
+    show_metadata: tuple[str, ...] = Field(
+        (), description="obs columns whose values label writers are shown; by default none are"
     )
     control: str | None = Field(None, description="COLUMN=VALUE of control rows, e.g. treatment=DMSO")
     control_group: str | None = Field(None, description="obs column that cuts the control rows")
@@ -100,7 +108,8 @@ class RunConfig(ImageOptions):
     samples: int = Field(5, ge=1, description="of best_of_n: labels asked for")
     tools: bool = Field(True, description="of the agent: whether its model may look things up")
     perturb: bool = Field(
-        False, description="of the agent: let it see what an edit does; its labels have no intervention scores then"
+        False,
+        description="of the agent: let it see what an edit does; its labels have no intervention scores then",
     )
     labelers: tuple[Labeler, ...] = Field(
         (), description="explainers of earlier label commands, with their models; written by these"
@@ -113,7 +122,8 @@ class RunConfig(ImageOptions):
         None, description="labeling model, PROVIDER/NAME; none: no language model is asked"
     )
     judge: str | None = Field(
-        None, description=f"judging model, or a rule that asks none: {', '.join(RULE_JUDGES)}, rule:MODULE:CALLABLE"
+        None,
+        description=f"judging model, or a rule that asks none: {', '.join(RULE_JUDGES)}, rule:MODULE:CALLABLE",
     )
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint of both models")
     judge_base_url: str | None = Field(
@@ -187,7 +197,9 @@ class RunConfig(ImageOptions):
             raise ValueError(f"must be 'auto' or a whole number above 0, got {value!r}")
         return value if value == "auto" else int(value)
 
-    @field_validator("explainer", "scorers", "controls", "gene_sets", mode="before")
+    @field_validator(
+        "explainer", "scorers", "controls", "gene_sets", "covariates", "show_metadata", mode="before"
+    )
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -26,6 +26,7 @@ from autointerp.evidence.contrast import Contrasts, contrast_all
 from autointerp.evidence.decoder_similar import similar_latents
 from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_not_explainable
 from autointerp.evidence.matched import matched_sides
+from autointerp.evidence.metadata import Asked, asked
 from autointerp.evidence.ontology import read_ontology
 from autointerp.evidence.splits import Split, split_items
 from autointerp.intervene.held_out import held_out_features
@@ -33,6 +34,9 @@ from autointerp.names import DICTIONARIES
 from autointerp.opened import check_modality, open_corpus
 from autointerp.schema import Evidence, ExampleSet
 from autointerp.timing import Timings
+
+if TYPE_CHECKING:
+    from autointerp.evidence.wider import Wider
 
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 CONTRAST_ROWS = (
@@ -144,6 +148,7 @@ class Prepared:
             read_gmt(path)
         if c.ontology:
             read_ontology(c.ontology)
+        _ = self.asked
         if c.activations is not None:
             _ = self.activations
         else:
@@ -244,18 +249,61 @@ class Prepared:
                 corpus, self.activations, self.contrasts[0], self.contrast_rows, sets, categories, c.seed
             )
 
+    @cached_property
+    def asked(self) -> Asked:
+        """What of the user's columns label writers may hear."""
+        c = self.config
+        cut = self.split.mode != "item"
+        return asked(self.corpus.obs, c.group, self.corpus.groups, c.covariates, c.show_metadata, cut)
+
+    @cached_property
+    def wider(self) -> Wider:
+        """What only explainers hear that ask a model."""
+        from autointerp.evidence.wider import widen
+
+        examples = [self.example_sets[latent].explain.rows for latent in self.chosen]
+        with self.timed("wider evidence"), threadpool_limits(1):
+            self.progress("wider evidence", 0, 1, "clusters, covariates, kin")
+            made = widen(
+                self.corpus,
+                self.activations,
+                self.contrast_rows,
+                self.split.rows("explain"),
+                self.chosen,
+                np.concatenate(examples) if examples else np.empty(0, np.int64),
+                self.contrasts[0],
+                None if self.config.activations else self.fitted[0].w_dec,
+                self.asked,
+                self.config.seed,
+            )
+            self.progress("wider evidence", 1, 1, "")
+        return made
+
     def evidence(
-        self, latent: int, shown: int = EXPLAIN_POSITIVES, reads_categories: bool = False
+        self,
+        latent: int,
+        shown: int = EXPLAIN_POSITIVES,
+        reads_categories: bool = False,
+        wide: bool = False,
+        titles: Mapping[int, str] | None = None,
     ) -> Evidence:
         """What an explainer may see of one chosen latent.
 
         shown : how many activating items are rendered; reads_categories : whether it is shown the user's annotation
+        wide : whether it is told all that ``wider`` holds; titles : labels of other latents, of an earlier pass
         """
-        explain = self.split.rows("explain")
-        n_active = int(self._explain_counts[latent])
-        examples = self.example_sets[latent].explain
-        made = assemble(self.corpus, latent, examples, self.contrasts, n_active, len(explain), shown)
-        return replace(made, **self.annotation.of(latent, self.corpus.feature_names, reads_categories))
+        n_explain, n_active = len(self.split.rows("explain")), int(self._explain_counts[latent])
+        examples, names = self.example_sets[latent].explain, self.corpus.feature_names
+        overall = self.wider.overall if wide else self.contrasts[0]
+        contrasts = [overall.of(latent, names), self.contrasts[1].of(latent, names)]
+        more: dict[str, Any] = {}
+        lineage: list[str] = []
+        if wide:
+            contrasts += self.wider.contrasts(latent, names)
+            lineage = self.wider.lineage(latent)
+            more = self.wider.of(latent, examples, names, titles or {})
+        made = assemble(self.corpus, latent, examples, contrasts, n_active, n_explain, shown, lineage)
+        return replace(made, **more, **self.annotation.of(latent, names, reads_categories))
 
     @cached_property
     def _explain_counts(self) -> np.ndarray:

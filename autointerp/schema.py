@@ -1,4 +1,4 @@
-"""Which values travel between the stages? All of them, frozen, with shapes; this file imports nothing of ours.
+"""Which values travel between the stages? All of them, frozen, with shapes; of ours only evidence's own is imported.
 
 Alphabet of shapes: ``n`` items, ``m`` latents, ``d`` embedding, ``g`` features, ``e`` shown items, ``q`` asked items.
 """
@@ -13,6 +13,18 @@ from typing import Literal
 
 import numpy as np
 
+from autointerp.schema_evidence import ClusterFiring as ClusterFiring
+from autointerp.schema_evidence import Contrast as Contrast
+from autointerp.schema_evidence import Direction as Direction
+from autointerp.schema_evidence import Disclosed as Disclosed
+from autointerp.schema_evidence import Evidence as Evidence
+from autointerp.schema_evidence import FeatureShift as FeatureShift
+from autointerp.schema_evidence import Related as Related
+from autointerp.schema_evidence import Rendering as Rendering
+from autointerp.schema_evidence import SetShift as SetShift
+from autointerp.schema_evidence import ShownItem as ShownItem
+from autointerp.schema_evidence import TechnicalShare as TechnicalShare
+
 SPLITS = ("explain", "develop", "test")
 SplitName = Literal["explain", "develop", "test"]
 POSITIVE = "positive"
@@ -20,7 +32,6 @@ NEGATIVE_KINDS = ("random", "neighbour", "co_firing", "decoder_similar", "same_c
 WAITING = "waiting"  # kind of the Failure of what a deferred run has no answer to yet
 LABEL_KINDS = ("identity", "state", "perturbation", "morphology", "technical", "mixed", "unknown")
 LabelKind = Literal["identity", "state", "perturbation", "morphology", "technical", "mixed", "unknown"]
-Direction = Literal["up", "down"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +40,6 @@ class Failure:
 
     kind: str  # 'parse', 'filtered', 'truncated', 'endpoint', 'context', …
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rendering:
-    """One item as a reader sees it."""
-
-    text: str
-    images: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,101 +107,6 @@ class ExampleSet:
                     both = {group for group in both if not group.startswith("control:")}
                 if both:
                     raise ValueError(f"latent {self.latent}: {a} and {b} share groups {sorted(both)[:5]}")
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureShift:
-    """One feature of a contrast: its shrunken standardized shift, and how often it is seen on both sides.
-
-    given_expressed, given_not : P(active | expressed) and P(active | not), where a side is all silent items there
-    auroc : of the feature, active against silent; fdr : over groups, never over items
-    """
-
-    name: str
-    shift: float
-    log2_fold_change: float
-    share_active: float  # fraction of active items that express it
-    share_silent: float
-    given_expressed: float | None = None
-    given_not: float | None = None
-    auroc: float | None = None
-    fdr: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """Active against silent explain items. ``null`` is the 95th percentile of the greatest |shift| by chance.
-
-    inside : the features that name the cluster to which both sides belong; none where they are of all clusters
-    """
-
-    against: str
-    n_active: int
-    n_silent: int
-    up: tuple[FeatureShift, ...]  # above the null, strongest first
-    down: tuple[FeatureShift, ...]
-    null: float
-    inside: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterFiring:
-    """How a latent fires in one cluster of explain items; shares are of its upper and lower third of activations."""
-
-    markers: tuple[str, ...]  # the features that name it
-    n: int
-    n_fired: int
-    share_of_strong: float
-    share_of_weak: float
-
-
-@dataclass(frozen=True, slots=True)
-class SetShift:
-    """A gene set that a latent's shifted features come from more than genes expressed alike do."""
-
-    name: str
-    direction: Direction
-    z: float
-    fdr: float
-    overlap: int  # of its measured genes, how many are among the 200 that shift most that way
-    n_measured: int
-    leading: tuple[str, ...]  # those, most shifted first
-
-
-@dataclass(frozen=True, slots=True)
-class ShownItem:
-    """One explain item as an explainer sees it, with the panel of named features beside it, zeros included."""
-
-    item_id: str
-    strength: int  # 0–10, 0 = silent
-    kind: str
-    rendering: Rendering
-    panel: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that an explainer may see of a latent. There is no field for held-out items."""
-
-    latent: int
-    firing_rate: float  # on explain
-    n_active: int  # on explain
-    n_explain: int
-    contrasts: tuple[Contrast, ...]
-    shown: tuple[ShownItem, ...]  # activating items, strongest first
-    look_alikes: tuple[ShownItem | None, ...]  # look_alikes[i] is the nearest silent item of shown[i]
-    silent: tuple[ShownItem, ...]  # other silent items, by kind
-    covariates: tuple[tuple[str, float, float], ...]  # (name, median active, median matched silent)
-    noun: str = "cell"  # what one item is called in a prompt
-    feature_noun: str = "gene"
-    category_counts: tuple[
-        tuple[str, int], ...
-    ] = ()  # opted in by the user, or for the majority control; else empty
-    category_contrast: Contrast | None = None  # of the commonest category, for the majority control alone
-    enriched: tuple[SetShift, ...] = ()  # gene sets, where a collection is given
-
-    def features(self) -> frozenset[str]:
-        return frozenset(f.name for c in self.contrasts for f in (*c.up, *c.down))
 
 
 @dataclass(frozen=True, slots=True)

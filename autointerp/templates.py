@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FENCE_CHARS = 20_000
 INLINE_CHARS = 200
+_PLAIN = re.compile(r"[\n\t -~]*")
+_HARMLESS = re.compile(r"[A-Za-z0-9_.:,;/()+%-]*")  # as most names are: nothing in it is ever changed
 _ORIGIN = "prompts/"  # how a template is named in messages
 
 
@@ -30,8 +32,13 @@ class TemplateError(Exception):
 
 def escape(text: object, max_chars: int, one_line: bool = False) -> str:
     """Text of which no tag, control token or invisible character is left; what is cut off is counted."""
+    if isinstance(text, str) and len(text) <= max_chars and _HARMLESS.fullmatch(text):
+        return text
     kept = re.sub(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", str(text))
-    kept = "".join(c for c in kept if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
+    if not _PLAIN.fullmatch(kept):
+        kept = "".join(
+            c for c in kept if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
+        )
     if one_line:
         kept = " ".join(kept.split())
     more = len(kept) - max_chars

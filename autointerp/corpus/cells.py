@@ -36,6 +36,8 @@ SYMBOL_COLUMNS = (
     "gene_short_name",
 )
 
+KEPT_CARDS = 50_000
+
 
 class CellCorpus:
     """Cells of an AnnData: see the ``Corpus`` protocol for what each attribute means.
@@ -91,6 +93,7 @@ class CellCorpus:
         self._shown: GeneStatistics | None = None  # less what is withheld
         self._covariates: dict[str, np.ndarray] | None = None
         self._markable: dict[int, tuple[Part, ...]] = {}
+        self._cards: dict[int, Rendering] = {}  # many latents show the same cells
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -123,6 +126,7 @@ class CellCorpus:
             whole, eligible=whole.eligible & ~features, informative=whole.informative & ~features
         )
         self._markable.clear()
+        self._cards.clear()
 
     @property
     def shown_statistics(self) -> GeneStatistics:
@@ -205,6 +209,18 @@ class CellCorpus:
         return technical_covariates(self.expression, self.feature_names, self.statistics.mean, rows)
 
     def render(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
+        if marks is not None:
+            return self._cards_of(rows, marks)
+        new = np.array(
+            [row for row in dict.fromkeys(rows.tolist()) if row not in self._cards], dtype=np.int64
+        )
+        if len(self._cards) + len(new) > KEPT_CARDS:
+            self._cards.clear()
+            new = np.unique(rows)
+        self._cards |= dict(zip(new.tolist(), self._cards_of(new), strict=True))
+        return [self._cards[row] for row in rows.tolist()]
+
+    def _cards_of(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
         covariates = self.covariates()
         return cell_cards(self.expression, self.shown_statistics, self.feature_names, covariates, rows, marks)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from scipy import sparse
 
 from autointerp.corpus.expression import Expression
 from autointerp.corpus.gene_statistics import MITOCHONDRIAL
@@ -71,8 +72,8 @@ def technical_covariates(
     return found
 
 
-def _detected(raw: object) -> np.ndarray:
-    return np.asarray((raw > 0).sum(1), dtype=np.float64).ravel()  # type: ignore[operator]
+def _detected(raw: sparse.csr_matrix) -> np.ndarray:
+    return np.asarray((raw > 0).astype(np.float64).sum(1)).ravel()
 
 
 def _alike(columns: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What may an explainer see of one latent? Contrasts, items with look-alikes, panels and covariates: explain only."""
+"""What may an explainer see of one latent? Contrasts, and items with look-alikes and panels: explain only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from autointerp.corpus.base import Corpus
-from autointerp.evidence.contrast import Contrasts
 from autointerp.evidence.examples import EXPLAIN_POSITIVES
-from autointerp.schema import POSITIVE, Evidence, Examples, ShownItem
+from autointerp.schema import POSITIVE, Contrast, Evidence, Examples, ShownItem
 
 PANEL_FEATURES = 10
 STRENGTHS = 10
@@ -22,19 +21,15 @@ def strengths(activations: np.ndarray, greatest: float) -> np.ndarray:
     return np.ceil(STRENGTHS * activations.astype(np.float64) / greatest).astype(int)
 
 
-def panel_features(contrasts: Sequence[Contrasts], latent: int, names: np.ndarray) -> list[str]:
-    """The 10 strongest features over all contrasts, taken in turn, each once."""
-    ranked = []
-    for contrast in contrasts:
-        told = contrast.of(latent, names, PANEL_FEATURES)
-        both = sorted((*told.up, *told.down), key=lambda f: -abs(f.shift))
-        ranked.append([f.name for f in both])
+def panel_features(contrasts: Sequence[Contrast], lineage: Sequence[str] = ()) -> list[str]:
+    """The lineage's features, then the 10 strongest over all contrasts, taken in turn, each once."""
+    ranked = [[f.name for f in sorted((*c.up, *c.down), key=lambda f: -abs(f.shift))] for c in contrasts]
     chosen: dict[str, None] = {}
-    for place in range(max((len(r) for r in ranked), default=0)):
-        for r in ranked:
-            if place < len(r):
-                chosen.setdefault(r[place])
-    return list(chosen)[:PANEL_FEATURES]
+    for place in range(PANEL_FEATURES):
+        for names in ranked:
+            if place < len(names):
+                chosen.setdefault(names[place])
+    return list(dict.fromkeys((*lineage, *list(chosen)[:PANEL_FEATURES])))
 
 
 def spread(n: int, most: int) -> list[int]:
@@ -48,24 +43,25 @@ def assemble(
     corpus: Corpus,
     latent: int,
     explain: Examples,
-    contrasts: Sequence[Contrasts],
+    contrasts: Sequence[Contrast],
     n_active: int,
     n_explain: int,
     shown: int = EXPLAIN_POSITIVES,
+    lineage: Sequence[str] = (),
 ) -> Evidence:
     """Evidence of one latent from its explain examples.
 
+    contrasts : what those of the latent say; lineage : features that stand first on the panel
     shown : how many activating items to render, spread over strength; 0 renders nothing, for explainers that read
         contrasts only
     """
-    names = corpus.feature_names
     positives = explain.truth
     order = np.flatnonzero(positives)[::-1]  # strongest first
     order = order[spread(len(order), shown)]
     neighbours = explain.of_kind("neighbour")  # entry i is the look-alike of positive i
     paired = order[order < len(neighbours)]
     others = np.flatnonzero(~positives & (explain.kinds != "neighbour"))
-    panel = panel_features(contrasts, latent, names) if shown else []
+    panel = panel_features(contrasts, lineage) if shown else []
     greatest = float(explain.activations.max(initial=0.0))
     strength = strengths(explain.activations, greatest)
 
@@ -85,15 +81,10 @@ def assemble(
         firing_rate=n_active / n_explain,
         n_active=n_active,
         n_explain=n_explain,
-        contrasts=tuple(c.of(latent, names) for c in contrasts),
+        contrasts=tuple(contrasts),
         shown=items(explain.rows[order], [POSITIVE] * len(order), strength[order].tolist()),
         look_alikes=tuple(look_alike.get(i) for i in order.tolist()) if shown else (),
         silent=items(explain.rows[others], explain.kinds[others].tolist(), [0] * len(others)),
-        covariates=tuple(
-            (name, float(np.median(values[explain.rows[positives]])), float(np.median(values[neighbours])))
-            for name, values in corpus.covariates().items()
-            if positives.any() and len(neighbours)
-        ),
         noun=corpus.noun,
         feature_noun=corpus.feature_noun,
     )

@@ -8,9 +8,9 @@ often, of the greatest |shift| when activations are permuted (protocols, section
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -46,34 +46,49 @@ class Contrasts:
     n_active: np.ndarray
     n_silent: np.ndarray
     whole: bool = False
+    up_more: np.ndarray | None = None  # (m, s, 2) of the first s: AUROC, FDR over groups; NaN unless known
+    down_more: np.ndarray | None = None
 
     def of(self, latent: int, names: np.ndarray, most: int = TOP) -> Contrast:
         """What one latent's contrast says above its null, as names."""
         counts = int(self.n_active[latent]), int(self.n_silent[latent])
         null = float(self.null[latent])
 
-        def told(columns: np.ndarray, figures: np.ndarray) -> tuple[FeatureShift, ...]:
-            kept = [(c, f) for c, f in zip(columns, figures, strict=True) if c >= 0 and abs(f[0]) > null]
+        def told(
+            columns: np.ndarray, figures: np.ndarray, more: np.ndarray | None
+        ) -> tuple[FeatureShift, ...]:
+            kept = np.flatnonzero((columns >= 0) & (np.abs(figures[:, 0]) > null))[:most].tolist()
+            given = [_given(*counts, *figures[i, 2:].tolist()) if self.whole else [None, None] for i in kept]
+            known = [] if more is None else [_known(pair) for pair in more[latent]]
             return tuple(
-                FeatureShift(str(names[c]), *map(float, f), *(_given(*counts, *f[2:]) if self.whole else ()))
-                for c, f in kept[:most]
+                FeatureShift(
+                    str(names[columns[i]]),
+                    *map(float, figures[i]),
+                    *chance,
+                    *(known[i] if i < len(known) else ()),
+                )
+                for i, chance in zip(kept, given, strict=True)
             )
 
         return Contrast(
             against=self.against,
             n_active=counts[0],
             n_silent=counts[1],
-            up=told(self.up[latent], self.up_figures[latent]),
-            down=told(self.down[latent], self.down_figures[latent]),
+            up=told(self.up[latent], self.up_figures[latent], self.up_more),
+            down=told(self.down[latent], self.down_figures[latent], self.down_more),
             null=null,
         )
 
 
 def _given(n_active: int, n_silent: int, share_active: float, share_silent: float) -> list[float | None]:
     """P(active | expressed) and P(active | not expressed), None where there are no such items."""
-    expressed = np.round([n_active * share_active, n_silent * share_silent])
-    sides = (expressed, [n_active, n_silent] - expressed)
-    return [float(active / (active + silent)) if active + silent else None for active, silent in sides]
+    active, silent = round(n_active * share_active), round(n_silent * share_silent)
+    sides = (active, silent), (n_active - active, n_silent - silent)
+    return [a / (a + s) if a + s else None for a, s in sides]
+
+
+def _known(figures: Iterable[float]) -> list[float | None]:
+    return [None if np.isnan(figure) else float(figure) for figure in figures]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +164,7 @@ class _Products:
         self.s0 = float(np.median(spread)) if len(spread) else 1.0
         if isinstance(silent, Within):
             self.sizes = np.bincount(silent.parts, minlength=1)
-            inside = [np.flatnonzero(silent.parts == c) for c in range(len(self.sizes))]
+            inside: list[Any] = [np.flatnonzero(silent.parts == c) for c in range(len(self.sizes))]
             if len(inside) == 1:
                 inside = [slice(None)]  # no copy
             self.totals = tuple(

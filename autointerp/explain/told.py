@@ -81,7 +81,7 @@ def _variables(evidence: Evidence, kept: Kept) -> dict[str, Any]:
         "n_explain": evidence.n_explain,
         "contrasts": evidence.contrasts,
         "lines": kept.lines,
-        "covariates": evidence.covariates,
+        "technical": evidence.technical,
         "shown": [evidence.shown[i] for i in places],
         "look_alikes": [item if i in seen else None for i, item in enumerate(look_alikes)],
         "silent": silent,

@@ -1,6 +1,7 @@
 """Is evidence made of explain items alone, each beside its own look-alike, all with one panel?"""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def table_and_contrasts():
     found = contrast_all(
         table, np.arange(300), sparse.csr_matrix(active.astype(np.float32)), None, "all silent", None, 0
     )
-    return table, (found,)
+    return table, (found.of(1, table.feature_names),)
 
 
 def item_numbers(items) -> list[int | None]:
@@ -84,18 +85,11 @@ def test_all_items_have_one_panel_with_zeros():
     assert any(value == 0 for item in items for _, value in item.panel)
 
 
-def test_covariates_are_medians_of_active_and_nearest_silent_items():
-    table, found = table_and_contrasts()
-    ((name, active, silent),) = assemble(table, 1, SIX, found, 60, 300).covariates
-    assert (name, active) == ("depth", pytest.approx(np.median(table.depth[10:14])))
-    assert silent == pytest.approx(np.median(table.depth[20:23]))
-
-
 def test_figures_of_the_latent_are_given():
     table, found = table_and_contrasts()
     evidence = assemble(table, 1, SIX, found, 60, 300)
     assert (evidence.firing_rate, evidence.n_active, evidence.n_explain) == (0.2, 60, 300)
-    assert evidence.contrasts == (found[0].of(1, table.feature_names),)
+    assert evidence.contrasts == found
     assert evidence.features() >= {"F3", "F8"}
 
 
@@ -112,17 +106,19 @@ def test_without_silent_items_the_rest_is_still_told():
     evidence = assemble(table, 1, alone, found, 60, 300)
     assert item_numbers(evidence.shown) == [11, 10]
     assert evidence.look_alikes == (None, None)
-    assert evidence.silent == evidence.covariates == ()
+    assert evidence.silent == evidence.technical == ()
 
 
-def test_a_panel_takes_contrasts_in_turn_each_feature_once():
-    table, (found,) = table_and_contrasts()
-    names = table.feature_names
-    alone = panel_features([found], 1, names)
-    shifts = {f.name: abs(f.shift) for f in (*found.of(1, names).up, *found.of(1, names).down)}
+def test_a_panel_takes_contrasts_in_turn_each_feature_once_after_the_lineage():
+    _, (found,) = table_and_contrasts()
+    alone = panel_features([found])
+    shifts = {f.name: abs(f.shift) for f in (*found.up, *found.down)}
     assert alone == sorted(shifts, key=shifts.get, reverse=True)[:PANEL_FEATURES]
-    assert panel_features([found, found], 1, names) == alone
-    assert panel_features([], 1, names) == []
+    assert panel_features([found, found]) == alone
+    other = replace(found, up=found.up[1:], down=())
+    assert panel_features([found, other]) == alone
+    assert panel_features([found], ["F30", "F8"]) == ["F30", "F8", *(name for name in alone if name != "F8")]
+    assert panel_features([]) == []
 
 
 def test_strengths_by_hand():
@@ -167,7 +163,14 @@ def evidence_of(adata) -> list:
     matched = contrast_all(corpus, explain, *near, "nearest silent", None, 0)
     counts = activations.n_active(explain)
     return [
-        assemble(corpus, j, sampler.sample(j).explain, (overall, matched), int(counts[j]), len(explain))
+        assemble(
+            corpus,
+            j,
+            sampler.sample(j).explain,
+            [c.of(j, corpus.feature_names) for c in (overall, matched)],
+            int(counts[j]),
+            len(explain),
+        )
         for j in range(3)
     ]
 

@@ -12,7 +12,16 @@ from pydantic import ValidationError
 from autointerp.evidence.assemble import spread
 from autointerp.explain.one_shot import LabelReply, OneShot, reask_message, to_label
 from autointerp.explain.told import CHARS_PER_TOKEN, TOKENS, Kept
-from autointerp.schema import Contrast, Evidence, Failure, FeatureShift, KeyFeature, Rendering, ShownItem
+from autointerp.schema import (
+    Contrast,
+    Evidence,
+    Failure,
+    FeatureShift,
+    KeyFeature,
+    Rendering,
+    ShownItem,
+    TechnicalShare,
+)
 from tests.golden_file import assert_golden
 from tests.hostile import HOSTILE
 from tests.scripted_model import ScriptedModel
@@ -42,7 +51,11 @@ def evidence(shown: int = 3, silent: int = 2, text: str = "", gene: str = "CD79A
         "shown": tuple(item(i, 10 - i % 10, text, gene) for i in range(shown)),
         "look_alikes": tuple(None if i == 1 else item(100 + i, 0, text, gene) for i in range(shown)),
         "silent": tuple(item(200 + i, 0, text, gene) for i in range(silent)),
-        "covariates": (("total counts", 1500.0, 1480.5), ("% mitochondrial", 4.25, 4.0)),
+        "technical": (
+            TechnicalShare("total counts", 0.31, 1500.0, 1480.5),
+            TechnicalShare("batch", 0.02, n_values=6),
+            TechnicalShare("% mitochondrial", None, 4.25, 4.0),
+        ),
     }
     return Evidence(latent=7, **(given | fields))
 
