@@ -42,6 +42,7 @@ from autointerp.cli_options import (
     Explainers,
     GeneSets,
     Group,
+    Hypotheses,
     Images,
     Judge,
     JudgeUrl,
@@ -55,8 +56,11 @@ from autointerp.cli_options import (
     Ontology,
     Out,
     Pca,
+    Perturb,
     PriceIn,
     PriceOut,
+    Rounds,
+    Samples,
     Scaling,
     Scorers,
     Seed,
@@ -102,6 +106,7 @@ def run(
     dictionary: Dictionary = None, activations: Acts = None, latents: Latents = None, k: K = None,
     scaling: Scaling = None, center: Center = None, unit_norm: UnitNorm = None,
     explainer: Explainers = None, gene_sets: GeneSets = None, ontology: Ontology = None, model: Model = None,
+    rounds: Rounds = None, hypotheses: Hypotheses = None, samples: Samples = None, perturb: Perturb = None,
     judge: Judge = None, base_url: BaseUrl = None, judge_base_url: JudgeUrl = None, endpoint_name: EndpointName = None,
     allow_unpriced: Unpriced = None, scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
@@ -140,7 +145,8 @@ def encode(directory: Directory) -> None:
 @app.command()
 def label(
     directory: Directory, explainer: Explainers = None, gene_sets: GeneSets = None, ontology: Ontology = None,
-    model: Model = None, base_url: BaseUrl = None,
+    model: Model = None, judge: Judge = None, base_url: BaseUrl = None, judge_base_url: JudgeUrl = None,
+    rounds: Rounds = None, hypotheses: Hypotheses = None, samples: Samples = None, perturb: Perturb = None,
     endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
     price_in: PriceIn = None, price_out: PriceOut = None, dry_run: DryRun = False,
@@ -364,13 +370,14 @@ def _config(options: dict[str, Any]) -> RunConfig:
 def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
     """The config of a run directory, with options over it; explainers are added to those already there."""
     from autointerp.config import make_config
+    from autointerp.labeler import added_explainers, kept_labelers
     from autointerp.run_record import read_record
 
     stored = dict(read_record(directory)["config"])
     if (directory / "labels.csv").exists():
-        before = make_config({}, stored=stored).explainers
-        added = options.get("explainer") or (("one_shot",) if options.get("model") else ())
-        options["explainer"] = list(dict.fromkeys([*before, *added]))
+        before = make_config({}, stored=stored)
+        stored["labelers"] = kept_labelers(before, added := added_explainers(before, options))
+        options["explainer"] = list(dict.fromkeys([*before.explainers, *added]))
     if (directory / "scores.csv").exists():
         from autointerp.former import with_former
 

@@ -72,7 +72,17 @@ UnitNorm = Annotated[
 Explainers = Annotated[
     list[str] | None,
     typer.Option(
-        "--explainer", help="markers, one_shot, top_set, majority or file:labels.csv; may be repeated"
+        "--explainer",
+        help="markers, one_shot, contrastive, best_of_n, agent, top_set, majority or file:labels.csv; may be repeated",
+    ),
+]
+Rounds = Annotated[int | None, typer.Option(help="of the agent: rounds of revision at most [default: 4]")]
+Hypotheses = Annotated[int | None, typer.Option(help="of the agent: hypotheses a round [default: 3]")]
+Samples = Annotated[int | None, typer.Option(help="of best_of_n: labels to choose from [default: 5]")]
+Perturb = Annotated[
+    bool | None,
+    typer.Option(
+        "--perturb", help="let the agent see what an edit does; its labels have no intervention scores then"
     ),
 ]
 GeneSets = Annotated[

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from autointerp.errors import UserError
-from autointerp.names import RULE_JUDGES
+from autointerp.names import MODEL_EXPLAINERS, RULE_JUDGES
 
 if TYPE_CHECKING:
     from autointerp.config import RunConfig
@@ -81,10 +81,19 @@ def labeler_of(config: RunConfig, explainer: str) -> Labeler:
     )
 
 
-def kept_labelers(before: RunConfig, added: Iterable[str], options: Mapping[str, Any]) -> list[Labeler]:
-    """Of every explainer of a run that a command does not label again, by name or by an option of its own."""
-    again = {*added, *(explainer for name, explainer in OPTIONS.items() if options.get(name) is not None)}
-    return [labeler_of(before, name) for name in before.explainers if name not in again]
+def added_explainers(before: RunConfig, options: Mapping[str, Any]) -> list[str]:
+    """Those that a command on a labeled run asks for: by name, by an option of theirs, or by a model alone."""
+    named = list(options.get("explainer") or ())
+    named += [
+        one for name, one in OPTIONS.items() if options.get(name) is not None and one in before.explainers
+    ]
+    return named or (["one_shot"] if options.get("model") else [])
+
+
+def kept_labelers(before: RunConfig, added: Iterable[str]) -> list[Labeler]:
+    """Of every explainer of a run that asks a model, and that a command does not ask for."""
+    kept = [name for name in before.explainers if name in MODEL_EXPLAINERS and name not in set(added)]
+    return [labeler_of(before, name) for name in kept]
 
 
 def asked_places(config: RunConfig, explainers: Mapping[str, Explainer]) -> dict[str, Place]:

@@ -19,6 +19,7 @@ SCORERS = (  # the last ask about amplified latents: what was read, and how far 
 SHORT_SCORERS = {kind: f"{kind}:genes:0.3" for kind in ("match", "2afc", "direction", "gain")}
 DEFAULT_SCORERS = ("detection", "signature")
 EXPLAINERS = ("markers", "one_shot", "contrastive", "best_of_n", "agent", "top_set", "majority")
+MODEL_EXPLAINERS = ("one_shot", "contrastive", "best_of_n", "agent")  # those that ask a model
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 OWN_RULE = "rule:"  # before MODULE:CALLABLE, a user's own judge
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items

@@ -42,6 +42,7 @@ from autointerp.prepare import Prepared, Progress, no_progress
 from autointerp.results import tables
 from autointerp.results.comparisons import comparison_table
 from autointerp.results.dictionary_comparisons import Scored, dictionary_comparisons, dictionary_table
+from autointerp.results.steps import steps_frame
 from autointerp.run_record import check_directory, versions, write_record, write_spent
 from autointerp.schema import Failure
 from autointerp.score.families import redundancy_families
@@ -116,6 +117,9 @@ class Run:
         """Labels of every explainer: labels.csv, which is returned."""
         self.encode()
         tables.write_csv(self.labels_table, self.directory / "labels.csv")
+        steps = steps_frame(self.run_id, self.prepared.dictionary_name, self.labels.outcomes)
+        if len(steps):
+            tables.write_csv(steps, self.directory / "steps.csv")
         self._write_run_json("label")
         return self.labels_table
 
