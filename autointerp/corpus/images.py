@@ -293,6 +293,10 @@ class ImageCorpus:
             for name, said in morphology.QUALITY.items()
         }
 
+    def technical(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The same of some rows."""
+        return {name: values[rows] for name, values in self.covariates().items()}
+
     def patch_tokens(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows), p, d) of a vision model, in reading order; UserError with another embedder."""
         if self._model is None:
