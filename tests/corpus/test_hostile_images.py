@@ -87,7 +87,7 @@ def test_a_link_out_of_the_folder_is_not_followed(folder):
 def test_all_bad_rows_are_counted(folder):
     table = manifest(folder, ["a.png", "good0.png", "b.png"])
     assert "1 more rows cannot be used" in refusal(table)
-    read, bad = checked(open_images(table), None, True)
+    _, bad = checked(open_images(table), None, True)
     assert [b.row for b in bad] == [1, 3]
     with pytest.raises(UserError, match="no image that can be used"):
         checked(open_images(manifest(folder, ["a.png"])), None, True)
