@@ -67,7 +67,9 @@ def _one(
     suite: Suite, cell: Cell, judge: str, directory: Path, out: Path, options: dict[str, Any], progress: Any
 ) -> None:
     """One judge of one run; nothing where that is done."""
-    planted = _planted(cell.data.planted, cell.seed) if cell.data.planted is not None else None
+    planted = (
+        _planted(cell.data.planted, cell.seed, cell.data.n_cells) if cell.data.planted is not None else None
+    )
     wanted = (
         _options(suite, cell, out, planted) | options | {"judge": judge, "out": directory, "ledger": LEDGER}
     )
@@ -124,8 +126,11 @@ def _expanded(value: Any) -> Any:
 
 
 @cache
-def _planted(params: str, seed: int) -> PlantedCells:
-    cells = planted_cells(load_params(FULL.parent / params), seed)
+def _planted(params: str, seed: int, n_cells: int | None) -> PlantedCells:
+    said = load_params(FULL.parent / params)
+    if n_cells is not None:
+        said["cells"]["n_cells"] = n_cells
+    cells = planted_cells(said, seed)
     oracles.plant(cells)
     return cells
 

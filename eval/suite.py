@@ -50,6 +50,7 @@ class Data(_Options):
     planted: str | None = None
     file: str | None = None
     demo: bool = False
+    n_cells: int | None = None  # of planted data, in place of the parameters' own
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
