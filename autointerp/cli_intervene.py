@@ -22,7 +22,10 @@ Decoder = Annotated[
 Classes = Annotated[
     str | None, typer.Option(help="obs column of known classes [default: --category of the run]")
 ]
-ClassHead = Annotated[str, typer.Option(help="how classes are read: logistic or kernel")]
+ClassHead = Annotated[
+    str,
+    typer.Option(help="how classes are read: kernel, or logistic, which is linear: no evidence, no interval"),
+]
 Perturbation = Annotated[
     str | None, typer.Option(help="obs column of real perturbations to compare with; needs --control")
 ]
@@ -31,7 +34,7 @@ SHOWN = 10
 
 def intervene(
     directory: Directory, latent: Latent, sigma: Sigma = 0.3, readout: WhichReadout = "genes",
-    decoder: Decoder = None, classes: Classes = None, class_head: ClassHead = "logistic",
+    decoder: Decoder = None, classes: Classes = None, class_head: ClassHead = "kernel",
     gene_sets: GeneSets = None, perturbation: Perturbation = None, control: Control = None,
 ) -> None:  # fmt: skip
     """Turn one latent of a run up until a readout has moved by σ, and say what else moves."""

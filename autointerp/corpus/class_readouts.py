@@ -3,8 +3,8 @@
 Fitted on explain items whose class is known; the penalty or bandwidth of the smallest log loss on develop. Classes
 come from a column of obs and reach no prompt. Probabilities are smoothed: p ← (p + 0.001)/Σ.
 
-A logistic head is linear before its softmax: a linear edit moves the log-odds of every item alike, so that held-out
-items add nothing to what its weights say. Where that matters, the kernel head is the readout to ask.
+The kernel is the default. A logistic head is linear before its softmax: a linear edit moves the log-odds of every item
+alike, so that held-out items add nothing to what its weights say. It is marked ``linear``: no interval is given of it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def class_readout(
     explain: np.ndarray,
     develop: np.ndarray,
     column: str,
-    how: Literal["logistic", "kernel"] = "logistic",
+    how: Literal["logistic", "kernel"] = "kernel",
     seed: int = 0,
 ) -> Readout:
     """Class probabilities of any point.
@@ -82,7 +82,8 @@ def class_readout(
     linear = " (linear: an edit moves the log-odds of all items alike)" if how == "logistic" else ""
     said = f"{how} head on obs[{column!r}], {chosen}{linear}"
     quality = _quality(read(held), truth, len(names))
-    return Readout("classes", said, names, read, np.sqrt(share * (1 - share)), quality, as_they_are)
+    spread = np.sqrt(share * (1 - share))
+    return Readout("classes", said, names, read, spread, quality, as_they_are, how == "logistic")
 
 
 def as_they_are(p: np.ndarray) -> np.ndarray:

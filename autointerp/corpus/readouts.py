@@ -55,6 +55,7 @@ class Readout:
     name : genes, classes or programs; how : in words
     outputs : (r,) str; read : x (b, d) -> (b, r) float64; sd : (r,) of the real outputs over explain items
     proportions : (b, r) as read -> (b, r) > 0 whose rows sum to one; None for outputs that are no parts of a whole
+    linear : whether an edit moves all items alike, so that held-out items are no evidence (protocols, section 5)
     """
 
     name: str
@@ -64,6 +65,7 @@ class Readout:
     sd: np.ndarray
     quality: Quality
     proportions: Callable[[np.ndarray], np.ndarray] | None = None
+    linear: bool = False
 
 
 def gene_proportions(expression: np.ndarray) -> np.ndarray:

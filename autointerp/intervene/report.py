@@ -46,7 +46,7 @@ class Asked:
     readout: Literal["genes", "classes"] = "genes"
     decoder: str | None = None
     classes: str | None = None
-    class_head: Literal["logistic", "kernel"] = "logistic"
+    class_head: Literal["logistic", "kernel"] = "kernel"
     perturbation: str | None = None
     control: str | None = None
     gene_sets: tuple[Path, ...] = ()  # by default those of the run

@@ -31,6 +31,7 @@ from autointerp.intervene.strength import (
 )
 from sae import Dictionary
 
+LINEAR = "none: a linear head, no evidence"
 MOST_EDITED = 400  # items of a split that are edited, drawn with the seed
 
 
@@ -114,6 +115,10 @@ class Workbench:
         return self.main.read(self.develop.x)
 
     @cached_property
+    def _develop_shares(self) -> np.ndarray:
+        return self._shares(self._develop_before)
+
+    @cached_property
     def _test_before(self) -> dict[str, np.ndarray]:
         return {readout.name: readout.read(self.test.x) for readout in (self.main, *self.others)}
 
@@ -136,7 +141,9 @@ class Workbench:
             if (latent, s) not in self._tried:
                 after = self.edited(self.develop, latent, s)
                 read = self.main.read(after)
-                point = self._point(s, self._held["develop"], after, self._develop_before, read)
+                point = self._point(
+                    s, self._held["develop"], after, self._develop_before, read, self._develop_shares
+                )
                 self._tried[latent, s] = point
             return self._tried[latent, s]
 
@@ -170,6 +177,8 @@ class Workbench:
             if readout is self.main:
                 down = self._point(-strength.s, held, back, before, below)
             mean = mean_change(after - before, groups)
+            if readout.linear:  # the same of every item: how far they differ says nothing
+                mean = Mean(mean.value, *np.full((2, len(mean.value)), np.nan), LINEAR)
             changes[readout.name] = Changes(
                 readout, before.mean(0), mean, standardized(mean.value, readout.sd),
                 standardized((below - before).mean(0), readout.sd), dose_response(doses, np.stack(response)),
@@ -193,13 +202,19 @@ class Workbench:
         )
 
     def _point(
-        self, s: float, held: np.ndarray, edited: np.ndarray, before: np.ndarray, after: np.ndarray
-    ) -> Point:
-        proportions = self.main.proportions
-        assert proportions is not None
-        sigma = float(divergence(proportions(before), proportions(after)).mean())
+        self, s: float, held: np.ndarray, edited: np.ndarray, before: np.ndarray, after: np.ndarray,
+        shares: np.ndarray | None = None,
+    ) -> Point:  # fmt: skip
+        """``shares``: proportions of ``before``, where they are at hand."""
+        shares = self._shares(before) if shares is None else shares
+        sigma = float(divergence(shares, self._shares(after)).mean())
         shift = float(np.abs(standardized(after - before, self.main.sd)).mean())
         return Point(s, sigma, shift, self.on_data.leaving(held, edited))
+
+    def _shares(self, read: np.ndarray) -> np.ndarray:
+        proportions = self.main.proportions
+        assert proportions is not None
+        return proportions(read)
 
 
 def activation(dictionary: Dictionary, x: np.ndarray, latent: int) -> np.ndarray:

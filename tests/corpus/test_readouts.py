@@ -145,7 +145,7 @@ def classes_of(made, seed=0):
 def test_class_probabilities_are_scikit_learns_smoothed():
     made = corpus()
     classes = classes_of(made)
-    readout = class_readout(made.embeddings, classes, EXPLAIN, DEVELOP, "kind")
+    readout = class_readout(made.embeddings, classes, EXPLAIN, DEVELOP, "kind", "logistic")
     usable = np.array([value not in (None, "rare") for value in classes])
     fitting, held = EXPLAIN[usable[EXPLAIN]], DEVELOP[usable[DEVELOP]]
     x, y = made.embeddings, classes.astype(str)

@@ -15,7 +15,7 @@ from autointerp.intervene.effects import isolation, ravel
 from autointerp.intervene.real_deltas import agreement, real_deltas
 from autointerp.intervene.strength import OnData, divergence
 from autointerp.intervene.tables import agreement_table, intervention_tables, strength_table
-from autointerp.intervene.workbench import Items, Workbench, activation
+from autointerp.intervene.workbench import LINEAR, Items, Workbench, activation
 from sae import DictionaryConfig, untrained
 from tests.tiny_corpus import TinyCorpus
 
@@ -165,7 +165,7 @@ def test_ablation_takes_the_latent_away(bench):
 def test_neighbours_say_what_the_world_does_and_classes_follow(world, dictionary):
     rng = np.random.default_rng(1)
     kind = np.where(world.embeddings[:, 0] > 1.0, "high", "low").astype(object)
-    classes = class_readout(world.embeddings, kind, EXPLAIN, DEVELOP, "kind")
+    classes = class_readout(world.embeddings, kind, EXPLAIN, DEVELOP, "kind", "logistic")
     near = neighbour_genes(world, EXPLAIN, DEVELOP, COLUMNS)
     groups = rng.choice(["a", "b", "c", "d"], len(TEST))
     bench = bench_of(world, dictionary, near, [classes], groups)
@@ -176,11 +176,32 @@ def test_neighbours_say_what_the_world_does_and_classes_follow(world, dictionary
     assert tables["genes"]["method"].eq("t over groups").all()
     shift = tables["classes"].set_index("output")["change"]
     assert shift["high"] > 0.1 and shift.sum() == pytest.approx(0, abs=1e-9)
+    assert tables["classes"]["method"].eq(LINEAR).all() and tables["classes"][["low", "high"]].isna().all(
+        axis=None
+    )
     assert tables["isolation"]["explainer"].tolist() == ["markers"]
     summary = tables["summary"].set_index("measure")["value"]
     assert summary["sigma on develop"] == pytest.approx(0.01, rel=0.1)
     assert summary["on the data"] == pytest.approx(1 - made.up.leaving)
     assert summary["quality of classes"] == classes.quality.value
+
+
+def test_a_linear_head_moves_the_log_odds_of_all_items_alike_and_the_default_does_not(world, dictionary):
+    """So the default gives an interval, and a linear head none."""
+    kind = np.where(world.embeddings[:, 0] > 1.0, "high", "low").astype(object)
+    spread = {}
+    for how in ("logistic", "kernel"):
+        head = class_readout(world.embeddings, kind, EXPLAIN, DEVELOP, "kind", how)
+        bench = bench_of(world, dictionary, others=[head])
+        moved = [head.read(x) for x in (bench.test.x, bench.edited(bench.test, 0, 0.2))]
+        free = [p / (1 - p) for p in ((one[:, 0] * 1.002 - 0.001) for one in moved)]  # without smoothing
+        inside = (moved[0][:, 0] > 0.05) & (moved[0][:, 0] < 0.95) & (moved[1][:, 0] < 0.95)
+        spread[how] = np.log(free[1][inside] / free[0][inside]).std()
+    assert spread["logistic"] < 1e-3 < 0.1 < spread["kernel"]
+    default = class_readout(world.embeddings, kind, EXPLAIN, DEVELOP, "kind")
+    assert not default.linear and default.how.startswith("kernel head")
+    made = bench_of(world, dictionary, others=[default]).intervene(0, 0.01)
+    assert np.isfinite(made.changes["classes"].mean.low).all()
 
 
 def test_what_no_proportions_have_cannot_measure_sigma(world, dictionary):
