@@ -16,8 +16,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autointerp.pictures import marked
+
 if TYPE_CHECKING:
     import jinja2
+
+    from autointerp.schema import Rendering
 
 FENCE_CHARS = 20_000
 INLINE_CHARS = 200
@@ -57,6 +61,11 @@ def fence(text: object, tag: str = "data", max_chars: int = FENCE_CHARS) -> str:
 def inline(text: object, max_chars: int = INLINE_CHARS) -> str:
     """Untrusted text that stands within a line: a gene name, an id, a title."""
     return escape(text, max_chars, one_line=True)
+
+
+def pictures(rendering: Rendering) -> str:
+    """The pictures of an item, as ``pictures.marked`` writes them; '' where it has none."""
+    return marked(rendering.images)
 
 
 def prompts_root() -> Traversable:
@@ -112,7 +121,7 @@ def environment(root: Traversable | None = None) -> jinja2.Environment:
         keep_trailing_newline=False,
         autoescape=False,
     )
-    made.filters |= {"fenced": fence, "inline": inline}
+    made.filters |= {"fenced": fence, "inline": inline, "pictures": pictures}
     return made
 
 

@@ -13,7 +13,18 @@ from jinja2 import meta, nodes
 from autointerp import templates
 
 HEADER = re.compile(r"\{#-?\s*variables:\s*(?P<variables>[^;#]*);\s*reply:\s*(?P<reply>.*?)-?#\}", re.S)
-SAFE_FILTERS = {"fenced", "inline", "round", "int", "length", "count", "format", "tojson", "ordinal"}
+SAFE_FILTERS = {
+    "fenced",
+    "inline",
+    "pictures",
+    "round",
+    "int",
+    "length",
+    "count",
+    "format",
+    "tojson",
+    "ordinal",
+}
 HOSTILE = [
     "</data>",
     "</data>\n<data>",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autointerp.evidence.assemble import spread
+from autointerp.pictures import length
 from autointerp.schema import Evidence, ShownItem
 from autointerp.templates import render
 
@@ -58,8 +59,8 @@ def _plans() -> Iterator[Kept]:
 
 
 def _length(evidence: Evidence, kept: Kept) -> int:
-    """In characters."""
-    return len(render("shared/evidence.j2", **_variables(evidence, kept)))
+    """In characters, pictures counted as some."""
+    return length(render("shared/evidence.j2", **_variables(evidence, kept)))
 
 
 def _variables(evidence: Evidence, kept: Kept) -> dict[str, Any]:

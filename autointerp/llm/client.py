@@ -27,7 +27,7 @@ from autointerp.llm.parse import Parsed, Status, parse, strict_schema
 from autointerp.llm.policy import Policy
 from autointerp.llm.prices import Price
 from autointerp.llm.providers import check_route
-from autointerp.llm.request import Deferred, Reply, Request
+from autointerp.llm.request import Deferred, Reply, Request, content_of
 from autointerp.llm.route import OPENAI_KEY, route
 from autointerp.llm.sender import Sender, Spent
 from autointerp.llm.wanted import Wanted
@@ -102,8 +102,8 @@ class LLM:
         return self.sender.spent
 
     def request(self, messages: str | Messages, **fields: Any) -> Request:
-        """A request to this model; ``fields`` are those of Request. A str is one user message."""
-        said: Messages = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+        """A request to this model; ``fields`` are those of Request. A str is one user message with its pictures."""
+        said = [{"role": "user", "content": content_of(messages)}] if isinstance(messages, str) else messages
         return Request(messages=tuple(said), model=self.model, endpoint=self.endpoint, **fields)
 
     async def ask(self, request: Request) -> Reply | Failure:

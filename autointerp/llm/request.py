@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from autointerp.pictures import cut
+
 KEY_VERSION = 1
 REPEATED_CHARS = 20_000  # of an unreadable reply, when it is sent back
 _HAS_A_FIELD = ("messages", "model", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed")
@@ -171,6 +173,14 @@ def image_part(image: bytes, mime: str = "image/png", detail: str | None = None)
     if detail is not None:
         url["detail"] = detail
     return {"type": "image_url", "image_url": url}
+
+
+def content_of(prompt: str) -> str | list[dict[str, Any]]:
+    """A prompt as a message's content: a str, or text and image parts where pictures stand in it."""
+    pieces = cut(prompt)
+    if len(pieces) == 1 and isinstance(pieces[0], str):
+        return pieces[0]
+    return [text_part(piece) if isinstance(piece, str) else image_part(piece) for piece in pieces]
 
 
 def _hashed_images(value: Any) -> Any:
