@@ -73,7 +73,8 @@ Explainers = Annotated[
     list[str] | None,
     typer.Option(
         "--explainer",
-        help="markers, one_shot, contrastive, best_of_n, agent, top_set, majority or file:labels.csv; may be repeated",
+        help="markers, one_shot, contrastive, best_of_n, agent, top_set, majority, file:labels.csv or "
+        "own:MODULE:CALLABLE; may be repeated",
     ),
 ]
 Rounds = Annotated[int | None, typer.Option(help="of the agent: rounds of revision at most [default: 4]")]

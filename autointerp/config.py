@@ -101,7 +101,7 @@ class RunConfig(ImageOptions):
     )
     explainer: tuple[str, ...] = Field(
         (),
-        description=f"{', '.join(EXPLAINERS)} or file:labels.csv; several stand side by side",
+        description=f"{', '.join(EXPLAINERS)}, file:labels.csv or own:MODULE:CALLABLE; several stand side by side",
     )
     rounds: int = Field(4, ge=0, description="of the agent: rounds of revision at most")
     hypotheses: int = Field(3, ge=1, description="of the agent: hypotheses tested in one round at most")

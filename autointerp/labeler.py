@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from autointerp.errors import UserError
-from autointerp.names import MODEL_EXPLAINERS, RULE_JUDGES
+from autointerp.names import MODEL_EXPLAINERS, OWN_EXPLAINER, is_rule
 
 if TYPE_CHECKING:
     from autointerp.config import RunConfig
@@ -91,8 +91,9 @@ def added_explainers(before: RunConfig, options: Mapping[str, Any]) -> list[str]
 
 
 def kept_labelers(before: RunConfig, added: Iterable[str]) -> list[Labeler]:
-    """Of every explainer of a run that asks a model, and that a command does not ask for."""
-    kept = [name for name in before.explainers if name in MODEL_EXPLAINERS and name not in set(added)]
+    """Of every explainer of a run that asks a model, or may do so, and that a command does not ask for."""
+    asking = [n for n in before.explainers if n in MODEL_EXPLAINERS or n.startswith(OWN_EXPLAINER)]
+    kept = [name for name in asking if name not in set(added)]
     return [labeler_of(before, name) for name in kept]
 
 
@@ -111,6 +112,6 @@ def asked_places(config: RunConfig, explainers: Mapping[str, Explainer]) -> dict
             if one.model is None:
                 raise UserError(f"Explainer {name} asks a language model. Pass --model PROVIDER/NAME.")
             places[LABEL + name] = Place(one.model, one.base_url, one.endpoint_name)
-        if explainer.needs_lab and one.judge not in RULE_JUDGES:
+        if explainer.needs_lab and not is_rule(one.judge):
             places[DEVELOP + name] = Place(one.judge, one.judge_base_url, one.judge_endpoint_name)
     return places

@@ -24,11 +24,13 @@ from autointerp.explain.from_file import FromFile
 from autointerp.explain.majority import Majority
 from autointerp.explain.markers import Markers
 from autointerp.explain.one_shot import OneShot
+from autointerp.explain.own import OwnExplainer
 from autointerp.explain.top_set import TopSet
 from autointerp.lab import LatentLab
 from autointerp.lab_tools import Kindred
 from autointerp.labeler import DEVELOP, LABEL, Labeler, labeler_of
 from autointerp.llm.session import Session
+from autointerp.names import OWN_EXPLAINER
 from autointerp.prepare import Prepared
 from autointerp.results.tables import LABEL_COLUMNS, label_row
 from autointerp.schema import WAITING, Failure, Label
@@ -93,12 +95,13 @@ def make_explainers(names: Sequence[str], config: RunConfig) -> dict[str, Explai
     for name in names:
         if name.startswith("file:"):
             explainer: Explainer = FromFile(name.removeprefix("file:"))
+        elif name.startswith(OWN_EXPLAINER):
+            explainer = OwnExplainer(name)
         elif name in EXPLAINERS:
             explainer = EXPLAINERS[name](labeler_of(config, name))
         else:
-            raise unknown_name(
-                "no explainer", name, [*EXPLAINERS, "file:PATH.csv"], "Pass one with --explainer."
-            )
+            known = [*EXPLAINERS, "file:PATH.csv", "own:MODULE:CALLABLE"]
+            raise unknown_name("no explainer", name, known, "Pass one with --explainer.")
         if explainer.name in made and name != chosen[explainer.name]:
             raise UserError(
                 f"{chosen[explainer.name]} and {name} would both stand as {explainer.name!r} in the tables. "

@@ -22,6 +22,7 @@ EXPLAINERS = ("markers", "one_shot", "contrastive", "best_of_n", "agent", "top_s
 MODEL_EXPLAINERS = ("one_shot", "contrastive", "best_of_n", "agent")  # those that ask a model
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 OWN_RULE = "rule:"  # before MODULE:CALLABLE, a user's own judge
+OWN_EXPLAINER = "own:"  # before MODULE:CALLABLE, a user's own explainer
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
 JUDGE_CONTROLS = ("retest",)  # the same questions again, of a judging model
 LABEL_CONTROLS = ("markers", "top_set", "majority")  # explainers that other labels are held against
