@@ -49,6 +49,20 @@ ReportOut = Annotated[
     Path | None, typer.Option(help="folder to write [default: RUN/dictionary, or runs/dictionary-<folder>]")
 ]
 CompareOut = Annotated[Path | None, typer.Option(help="file for the table of pairs, .csv")]
+Foreign = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER", help="saved dictionary of autointerp, SAELens, sparsify or dictionary_learning"
+    ),
+]
+Converted = Annotated[Path, typer.Argument(metavar="OUT", help="folder to write")]
+Library = Annotated[
+    str, typer.Option("--to", help="autointerp, saelens, sparsify or dictionary_learning: who is to read OUT")
+]
+MeanActive = Annotated[
+    int | None,
+    typer.Option("--k", help="mean number of active latents an item, where FOLDER does not say it"),
+]
 SHOWN = ("fvu", "l0", "dead_share", "selectivity_average", "probing_1", "coverage", "state_reconstruction",
          "distinctness", "redundancy")  # fmt: skip
 
@@ -124,6 +138,27 @@ def compare(sources: Sources, out: CompareOut = None) -> None:
             write_csv(made.pairs, out)
         print(out)
     _say(f"Next: autointerp dictionary report {sources[0]}")
+
+
+@dictionary.command("convert")
+def convert(folder: Foreign, out: Converted, to: Library = "autointerp", k: MeanActive = None) -> None:
+    """Read a dictionary of SAELens, sparsify, dictionary_learning or autointerp, and write it for another of them.
+
+    Codes stay the same, but where a peer's decoder rows differ in length: there each latent's activations are
+    multiplied by the length of its row.
+    """
+    import sae
+
+    with told_in_one_line():
+        try:
+            read = sae.load_any(folder, k)
+            sae.save_as(read, out, to)
+        except ValueError as error:
+            raise UserError(f"{error}.") from error
+    config = read.config
+    print(f"{out}: {config.kind}, {config.m:,} latents of {config.d} dimensions, k = {config.k}")
+    if to == "autointerp":
+        _say(f"Next: autointerp run --data FILE --embedding KEY --dictionary {out}")
 
 
 @contextmanager

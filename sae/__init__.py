@@ -7,6 +7,7 @@ Shapes everywhere: ``n`` items, ``d`` embedding, ``m`` latents, ``k`` most activ
 from .config import DictionaryConfig, Size, default_size
 from .dictionaries import Dictionary, SparseCodes, TopK
 from .encode import encode_to_disk
+from .formats import load_any, save_as
 from .io import load, save
 from .metrics.quality import quality
 from .preprocess import Preprocessing
@@ -24,7 +25,9 @@ __all__ = [
     "encode_to_disk",
     "fit",
     "load",
+    "load_any",
     "quality",
     "save",
+    "save_as",
     "untrained",
 ]

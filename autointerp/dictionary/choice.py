@@ -23,7 +23,7 @@ def dictionary_size(config: RunConfig, n: int, d: int) -> Any:
 
 
 def brought_dictionary(config: RunConfig, d: int) -> Any:
-    """The saved dictionary that ``--dictionary FOLDER`` names; UserError where there is none for d dimensions."""
+    """The saved dictionary that ``--dictionary FOLDER`` names, ours or a peer's; UserError where none is for d."""
     import sae
 
     folder = Path(config.dictionary)
@@ -33,7 +33,7 @@ def brought_dictionary(config: RunConfig, d: int) -> Any:
             "or the folder of a saved dictionary."
         )
     try:
-        dictionary = sae.load(folder)
+        dictionary = sae.load_any(folder, None if config.k == "auto" else config.k)
     except ValueError as error:
         raise UserError(f"--dictionary: {error}") from error
     if dictionary.config.d != d:
