@@ -136,7 +136,7 @@ async def label_all(
         name, latent = job
         explainer = explainers[name]
         shown = EXPLAIN_POSITIVES if explainer.needs_model else 0
-        evidence = prepared.evidence(latent, shown, explainer.reads_categories)
+        evidence = prepared.evidence(latent, shown, explainer.reads_categories, explainer.needs_model)
         lab = None
         if explainer.needs_lab:
             lab = LatentLab(prepared, evidence, develop[name], kindred, _perturb(prepared, name, latent))

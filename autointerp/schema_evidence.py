@@ -81,10 +81,10 @@ class TechnicalShare:
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """Another latent that fires with this one (``value``: Jaccard) or points its way (cosine)."""
+    """Another latent that fires together with this one (``value``: Jaccard) or has a like direction (cosine)."""
 
     latent: int
-    how: str
+    how: Literal["together", "direction"]
     value: float
     firing_rate: float
     features: tuple[str, ...]  # raised most where it is active
@@ -138,6 +138,7 @@ class Evidence:
     shown: tuple[ShownItem, ...]  # activating items, strongest first
     look_alikes: tuple[ShownItem | None, ...]  # look_alikes[i] is the nearest silent item of shown[i]
     silent: tuple[ShownItem, ...]  # other silent items, by kind
+    technical: tuple[TechnicalShare, ...] = ()  # of the largest share first
     noun: str = "cell"  # what one item is called in a prompt
     feature_noun: str = "gene"
     category_counts: tuple[
@@ -145,7 +146,6 @@ class Evidence:
     ] = ()  # opted in by the user, or for the majority control; else empty
     category_contrast: Contrast | None = None  # of the commonest category, for the majority control alone
     enriched: tuple[SetShift, ...] = ()  # gene sets, where a collection is given
-    technical: tuple[TechnicalShare, ...] = ()
     clusters: tuple[ClusterFiring, ...] = ()  # where it fires most
     related: tuple[Related, ...] = ()
     disclosed: tuple[Disclosed, ...] = ()  # opted in by the user

@@ -38,16 +38,14 @@ class Kin:
         contrasts : against all silent items; titles : labels of an earlier pass, of those latents that have one
         """
         found = [
-            ("fires with it", int(o), float(j))
+            ("together", int(o), float(j))
             for o, j in zip(self.together[latent], self.jaccard[latent], strict=True)
             if o >= 0 and j >= LEAST_JACCARD
         ][:TOLD]
         if self.similar is not None and self.decoder is not None:
             near = [int(o) for o in self.similar[latent] if o >= 0][:TOLD]
             cosines = [float(self.decoder[latent] @ self.decoder[o]) for o in near]
-            found += [
-                ("similar direction", o, c) for o, c in zip(near, cosines, strict=True) if c >= LEAST_COSINE
-            ]
+            found += [("direction", o, c) for o, c in zip(near, cosines, strict=True) if c >= LEAST_COSINE]
         return tuple(
             Related(
                 other,

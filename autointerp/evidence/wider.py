@@ -83,7 +83,7 @@ class Wider:
             if values is not None and len(active) and len(silent):
                 medians = (float(np.median(values[active])), float(np.median(values[silent])))
             found.append(TechnicalShare(name, share, *medians, self.n_values.get(name)))
-        return tuple(sorted(found, key=lambda one: -np.inf if one.share is None else -one.share))
+        return tuple(sorted(found, key=lambda one: np.inf if one.share is None else -one.share))
 
     def _disclosed(self, column: str, place: int) -> Disclosed:
         names, of_all, of_active = self.disclosed[column]

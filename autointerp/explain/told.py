@@ -1,8 +1,9 @@
 """What of a latent's evidence is told in one prompt? As much as a token budget holds; the prompt says what is left out.
 
-Trimmed first is what tells least: other silent items, then silent look-alikes, then active items, then the lower ranks
-of each list; and in a second round of the same order what the first had spared (``CUTS``). Active items are thinned
-evenly over strength, look-alikes and silent items over their order. A card, a line and a panel are told whole or not.
+Trimmed first is what tells least: other silent items, other latents, silent look-alikes, active items, then the lower
+ranks of each list; and in a second round of the same order what the first had spared (``CUTS``). Active items are
+thinned evenly over strength, look-alikes and silent items over their order. Cards, lines and panels are told whole or
+not at all. Where the latent fires and its technical covariates are never left out.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from autointerp.pictures import length
 from autointerp.schema import Evidence, ShownItem
 from autointerp.templates import render
 
-TOKENS = 8000  # of evidence in one prompt
+TOKENS = 10_000  # of evidence in one prompt
 FEWER = 4  # times fewer, for a model whose context is too short for that
-CHARS_PER_TOKEN = 2.5  # an estimate; gene symbols and numbers take more tokens than prose
+CHARS_PER_TOKEN = (
+    1.9  # of cards and lists of genes, as a public tokenizer of 65,000 tokens cuts them; prose: 3.3
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +30,24 @@ class Kept:
     """How many of each part are told at most."""
 
     silent: int = 10
+    related: int = 6
     look_alikes: int = 20
     shown: int = 20
-    lines: int = 20  # of each list: the features of one side of a contrast, gene sets
+    lines: int = (
+        20  # of one side of a contrast; half as many of a contrast within a cluster, and of gene sets
+    )
 
 
 CUTS = (
-    *(("silent", 3), ("look_alikes", 6), ("shown", 10), ("lines", 10)),
-    *(("silent", 0), ("look_alikes", 2), ("shown", 3), ("lines", 4)),
+    *(("silent", 3), ("related", 2), ("look_alikes", 6), ("shown", 10), ("lines", 10)),
+    *(("silent", 0), ("related", 0), ("look_alikes", 2), ("shown", 3), ("lines", 4)),
 )
 
 
 def told(evidence: Evidence, tokens: int = TOKENS) -> dict[str, Any]:
     """The variables of ``prompts/shared/evidence.j2``, of about ``tokens`` tokens at most.
 
-    A token is taken for 2.5 characters. Where even the least of every part is longer, that least is told.
+    A token is taken for 1.9 characters. Where even the least of every part is longer, that least is told.
     """
     plans = list(_plans())
     fits = bisect_left(plans, True, key=lambda kept: _length(evidence, kept) <= tokens * CHARS_PER_TOKEN)
@@ -73,6 +79,7 @@ def _variables(evidence: Evidence, kept: Kept) -> dict[str, Any]:
         ("shown", len(places), len(evidence.shown)),
         ("look_alikes", len(seen), _present(evidence.look_alikes)),
         ("silent", len(silent), len(evidence.silent)),
+        ("related", min(kept.related, len(evidence.related)), len(evidence.related)),
     )
     return {
         "noun": evidence.noun,
@@ -82,7 +89,11 @@ def _variables(evidence: Evidence, kept: Kept) -> dict[str, Any]:
         "n_explain": evidence.n_explain,
         "contrasts": evidence.contrasts,
         "lines": kept.lines,
+        "clusters": evidence.clusters,
+        "enriched": evidence.enriched,
         "technical": evidence.technical,
+        "related": evidence.related[: kept.related],
+        "disclosed": evidence.disclosed,
         "shown": [evidence.shown[i] for i in places],
         "look_alikes": [item if i in seen else None for i, item in enumerate(look_alikes)],
         "silent": silent,

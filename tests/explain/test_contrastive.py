@@ -10,9 +10,9 @@ import pytest
 
 from autointerp.explain.contrastive import PAIRS, Contrastive
 from autointerp.schema import Failure
-from tests.explain.test_one_shot import REPLY, evidence, frame, item
+from tests.explain.attacks import ATTACKS, NAMED, assert_changes_nothing_but_itself
+from tests.explain.test_one_shot import REPLY, evidence, item
 from tests.golden_file import assert_golden
-from tests.hostile import HOSTILE
 from tests.scripted_model import ScriptedModel
 
 
@@ -64,8 +64,7 @@ def test_a_model_of_short_context_gets_fewer_pairs_once():
     assert [prompt.count("### Pair") for prompt in model.prompts] == [PAIRS, PAIRS // 4]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_a_hostile_name_or_card_changes_no_line_of_the_frame(text):
-    plain, attacked = (Contrastive().prompt(given) for given in (evidence(), evidence(text=text, gene=text)))
-    assert attacked != plain and frame(attacked) == frame(plain)
-    assert attacked.count("</cell>") == plain.count("</cell>")
+@pytest.mark.parametrize("field", [*NAMED, "text"])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_hostile_name_or_card_changes_nothing_but_itself(field, attack):
+    assert_changes_nothing_but_itself(Contrastive().prompt, evidence, field, attack)

@@ -13,17 +13,21 @@ from autointerp.evidence.assemble import spread
 from autointerp.explain.one_shot import LabelReply, OneShot, reask_message, to_label
 from autointerp.explain.told import CHARS_PER_TOKEN, TOKENS, Kept
 from autointerp.schema import (
+    ClusterFiring,
     Contrast,
+    Disclosed,
     Evidence,
     Failure,
     FeatureShift,
     KeyFeature,
+    Related,
     Rendering,
+    SetShift,
     ShownItem,
     TechnicalShare,
 )
+from tests.explain.attacks import ATTACKS, NAMED, assert_changes_nothing_but_itself
 from tests.golden_file import assert_golden
-from tests.hostile import HOSTILE
 from tests.scripted_model import ScriptedModel
 
 
@@ -33,27 +37,55 @@ def item(number: int, strength: int, text: str = "", gene: str = "CD79A") -> Sho
     return ShownItem(f"barcode_{number}", strength, kind, card, ((gene, 1.5), ("LYZ", 0.0)))
 
 
-def evidence(shown: int = 3, silent: int = 2, text: str = "", gene: str = "CD79A", **fields) -> Evidence:
+def evidence(
+    shown: int = 3,
+    silent: int = 2,
+    text: str = "",
+    gene: str = "CD79A",
+    gene_set: str = "HALLMARK_B",
+    title: str = "",
+    column: str = "batch",
+    value: str = "",
+    **fields,
+) -> Evidence:
+    """Of a latent with every kind of evidence; what a user's data may name is given."""
     overall = Contrast(
         "all silent",
         50,
         450,
-        (FeatureShift(gene, 1.25, 3.1, 0.9, 0.06), FeatureShift("MS4A1", 1.0, 2.2, 0.7, 0.05)),
-        (FeatureShift("LYZ", -0.4, -1.0, 0.2, 0.44),),
+        (
+            FeatureShift(gene, 1.25, 3.1, 0.9, 0.06, 0.62, 0.012, 0.925, 0.0004),
+            FeatureShift("MS4A1", 1.0, 2.2, 0.7, 0.05, 0.61, 0.03, 0.84, 0.03),
+        ),
+        (FeatureShift("LYZ", -0.4, -1.0, 0.2, 0.44, 0.05, None, 0.31, 0.5),),
         0.214,
     )
     matched = Contrast("nearest silent", 50, 50, (), (), 0.5)
+    markers = (gene, "CD79B")
+    inside = Contrast(
+        "silent", 40, 22, (FeatureShift("IGHM", 0.9, 1.2, 0.8, 0.3, 0.83, 0.34),), (), 0.7, markers
+    )
     given = {
         "firing_rate": 0.1,
         "n_active": 50,
         "n_explain": 500,
-        "contrasts": (overall, matched),
+        "contrasts": (overall, matched, inside),
+        "clusters": (
+            ClusterFiring(markers, 62, 40, 0.94, 0.5),
+            ClusterFiring(("LYZ", "CST3"), 130, 4, 0.0, 0.25),
+        ),
+        "enriched": (SetShift(gene_set, "up", 6.5, 0.0012, 9, 40, (gene, "MS4A1")),),
+        "related": (
+            Related(12, "together", 0.31, 0.042, (gene, "CD74"), title),
+            Related(3, "direction", 0.55, 0.01, ()),
+        ),
+        "disclosed": (Disclosed(column, ((value, 38, 44), ("day 0", 12, 456))),) if value else (),
         "shown": tuple(item(i, 10 - i % 10, text, gene) for i in range(shown)),
         "look_alikes": tuple(None if i == 1 else item(100 + i, 0, text, gene) for i in range(shown)),
         "silent": tuple(item(200 + i, 0, text, gene) for i in range(silent)),
         "technical": (
             TechnicalShare("total counts", 0.31, 1500.0, 1480.5),
-            TechnicalShare("batch", 0.02, n_values=6),
+            TechnicalShare(column, 0.02, n_values=6),
             TechnicalShare("% mitochondrial", None, 4.25, 4.0),
         ),
     }
@@ -76,7 +108,7 @@ def explain(given: Evidence, *replies):
 
 
 def test_the_prompt_is_the_golden_one():
-    assert_golden("one_shot.txt", OneShot().prompt(evidence()))
+    assert_golden("one_shot.txt", OneShot().prompt(evidence(title="Plasmablasts", value="day 1")))
 
 
 def test_a_reply_becomes_a_label():
@@ -161,7 +193,7 @@ def test_a_prompt_holds_twenty_cells_with_their_own_look_alikes_and_ten_silent_o
         look_alikes=tuple(item(i, 0, f"like {i}") for i in range(40)),
     )
     prompt = OneShot().prompt(many)
-    shown = [int(n) for n in re.findall(r"card (\d+)", prompt)]
+    shown = [int(n) for n in re.findall(r"\bcard (\d+)", prompt)]
     assert shown == spread(40, Kept().shown)
     assert [int(n) for n in re.findall(r"like (\d+)", prompt)] == shown
     assert prompt.count("\nsilent cell") == Kept().silent
@@ -176,19 +208,10 @@ def test_no_cell_id_reaches_the_prompt():
     assert "barcode" not in OneShot().prompt(evidence(shown=30, silent=15))
 
 
-def frame(prompt: str) -> list[str]:
-    """What lies outside the fences and is no line of data: headings, tags, and what is asked."""
-    outside = re.sub(r"<cell>\n.*?\n</cell>", "<cell></cell>", prompt, flags=re.DOTALL)
-    return [line for line in outside.splitlines() if line.startswith(("#", "<", "Reply", "Everything"))]
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_a_hostile_name_or_card_changes_no_line_of_the_frame(text):
-    plain, attacked = OneShot().prompt(evidence()), OneShot().prompt(evidence(text=text, gene=text))
-    assert attacked != plain
-    assert frame(attacked) == frame(plain)
-    assert attacked.count("</cell>") == plain.count("</cell>")
-    assert not re.search(r"<\|im_start|\[/?INST\]|＜|\u202e|\x1b", attacked)
+@pytest.mark.parametrize("field", [*NAMED, "text"])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_hostile_name_or_card_changes_nothing_but_itself(field, attack):
+    assert_changes_nothing_but_itself(OneShot().prompt, evidence, field, attack)
 
 
 def test_the_re_asked_problem_is_fenced():

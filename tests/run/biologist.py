@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.scripted_server import ScriptedReply, say_json
 
-SHIFT = re.compile(r"^- (\S+): ([+-]\d+\.\d+), \d+ / \d+$", re.MULTILINE)
+SHIFT = re.compile(r"^- (\S+): ([+-]\d+\.\d+), \d+ / \d+(?:;.*)?$", re.MULTILINE)
 CARD = re.compile(r"^cell (\d+):\n<cell>\n(?:[^<]*\n)</cell>(?:\npanel: (.*))?$", re.MULTILINE)
 FENCED = re.compile(r"<(title|description)>\n(.*?)\n</\1>", re.DOTALL)
 PANEL = re.compile(r"(\S+) (\d+\.\d+)")
