@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from autointerp.results.cards import (
     value_codes,
 )
 from autointerp.results.comparisons import comparison_rows
+from autointerp.results.confidence_card import belief_entries
 from autointerp.results.dictionary_comparisons import dictionary_rows
 from autointerp.results.payload import ReportPayload, RunFacts, Turned
 from autointerp.schema import Label
@@ -48,8 +49,13 @@ def report_payload(
     versions: Mapping[str, str],
     command: str,
     turned: Mapping[int, Turned] | None = None,
+    confidence: pd.DataFrame | None = None,
+    reliability: Sequence[dict[str, Any]] = (),
 ) -> ReportPayload:
-    """Cards carry evidence for up to 2,000 labels; the table holds every latent. ``turned``: of `intervene`."""
+    """Cards carry evidence for up to 2,000 labels; the table holds every latent.
+
+    turned : of `intervene`; confidence, reliability : see ``confidences``
+    """
     corpus, split, activations = prepared.corpus, prepared.split, prepared.activations
     counts = split.counts()
     asked = any(isinstance(o, Label) and o.model for o in labels.outcomes.values()) or config.judge_is_model
@@ -76,6 +82,7 @@ def report_payload(
     points = map_points(corpus, config.seed)
     breakdowns = value_codes(corpus.obs)
     by_label = score_entries(scores)
+    beliefs = {} if confidence is None else belief_entries(confidence)
     entries = []
     for number, row in enumerate(labels_table.to_dict(orient="records")):
         key = (str(row["explainer"]), int(row["latent"]))
@@ -93,6 +100,7 @@ def report_payload(
             )
         )
         entries[-1]["turned"] = (turned or {}).get(key[1])
+        entries[-1]["beliefs"] = beliefs.get(key, [])
         prepared.progress("report", number + 1, len(labels_table), "")
     return ReportPayload(
         run=facts,
@@ -101,6 +109,7 @@ def report_payload(
         umap=points[0] if points else None,
         comparisons=comparison_rows(comparisons),
         dictionaries=dictionary_rows(dictionaries, comparisons),
+        reliability=list(reliability),
     )
 
 

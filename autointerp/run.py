@@ -164,6 +164,7 @@ class Run:
                 self.run_id, self.config, self.prepared, self.labels, self.labels_table, self.scores, self.summary,
                 self.comparisons, self.dictionaries_table, self.warnings, versions(),
                 f"autointerp report {self.directory}", turned_latents(self.directory / "interventions"),
+                self.confidence, self.reliability,
             )  # fmt: skip
             path = write_report(payload, self.directory / "report")
         self._write_run_json("report")

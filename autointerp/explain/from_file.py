@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,18 @@ from autointerp.errors import UserError
 from autointerp.explain.base import Lab
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label
 
+# What a row says with a column ``verdict``: a label as it stands, in the reader's words, or of kind technical; or none,
+# whose description is why. A latent may have many rejected rows and one other.
+ARTEFACT, REJECTED = "artefact", "rejected"
+VERDICTS = ("accepted", "edited", ARTEFACT, REJECTED)
 SIGNED_FEATURE = re.compile(r"^(?P<name>.+?)(?P<sign>[+\-−]?)$")
 FORMULA_ESCAPE = re.compile(r"^'[=+\-@\t\r]")
 
 
 class FromFile:
     """Labels from a CSV with columns ``latent`` and ``title``; optional ``description``, ``kind``, ``confidence``,
-    ``key_features`` (``GENE+; OTHER-``), ``abstained``; a run's own labels.csv is one.
+    ``key_features`` (``GENE+; OTHER-``), ``abstained``; a run's own labels.csv is one, and so are the verdicts that a
+    reader exports from a report: see ``VERDICTS``.
 
     A row without a title abstains; a latent without a row is a failure of kind ``no label``.
     """
@@ -70,10 +76,17 @@ def _read(path: Path, name: str) -> dict[int, Label]:
                     f"{path} has no column {', '.join(sorted(missing))}; found {reader.fieldnames}."
                 )
             for row in reader:
-                label = _label(row, f"{path}, line {reader.line_num}", name)
-                if label.latent in labels:
+                place = f"{path}, line {reader.line_num}"
+                label, verdict = _label(row, place, name), _verdict(row, place)
+                if verdict == REJECTED:
+                    labels.setdefault(label.latent, _rejected(label, row))
+                    continue
+                if verdict == ARTEFACT:
+                    label = replace(label, kind="technical")
+                known = labels.get(label.latent)
+                if known is not None and not (verdict and known.abstained):
                     raise UserError(
-                        f"{path}, line {reader.line_num}: a second row for latent {label.latent}. "
+                        f"{place}: a second row for latent {label.latent}. "
                         "Keep one label a latent; several explainers go into a file each."
                     )
                 labels[label.latent] = label
@@ -106,6 +119,22 @@ def _label(row: dict[str, str | None], place: str, name: str) -> Label:
         key_features=parse_features(_unescaped(cells.get("key_features", ""))),
         abstained=not title or cells.get("abstained", "").lower() in ("true", "1", "yes"),
     )
+
+
+def _verdict(row: dict[str, str | None], place: str) -> str:
+    """'' where the file has no such column."""
+    if "verdict" not in row:
+        return ""
+    said = (row["verdict"] or "").strip()
+    if said not in VERDICTS:
+        raise UserError(f"{place}: verdict {said!r}; allowed are {', '.join(VERDICTS)}.")
+    return said
+
+
+def _rejected(label: Label, row: dict[str, str | None]) -> Label:
+    comment = _unescaped((row.get("comment") or "").strip())
+    why = f"Rejected by a reader{': ' + comment if comment else '.'}"
+    return replace(label, title="", description=why, kind="unknown", key_features=(), abstained=True)
 
 
 def _unescaped(text: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from autointerp.evidence.activations import Activations
+from autointerp.results.confidence_card import title_facts
 from autointerp.results.payload import (
     BreakdownValue,
     ContrastBlock,
@@ -81,6 +82,8 @@ def latent_entry(
         examples=_examples(evidence) if evidence else [],
         activations=_on_points(points, rows, values) if points is not None else None,
         status=status,
+        label_id=str(row["label_id"]),
+        titled=title_facts(row),
     )
 
 

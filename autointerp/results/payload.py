@@ -6,7 +6,7 @@ trusted: labels come from models, names and texts from data.
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 HEADLINE = ("detection", "auroc", "random")  # scorer, metric, negatives
 
@@ -252,6 +252,27 @@ class Turned(TypedDict):
     readouts: list[TurnedReadout]
 
 
+class Belief(TypedDict):
+    """What one judge's answers on develop items say of a label; a row of confidence.csv."""
+
+    judge: str
+    support: str  # 'supported', 'unsupported' or 'not tested'
+    auroc: float | None
+    low: float | None  # 95 % lower bound
+    calibrated: float | None  # probability that the label passes on test
+    reason: str
+
+
+class TitleFacts(TypedDict):
+    """What a title has in common with others; '' and the latent itself where there is nothing."""
+
+    shown: str  # told apart from equal titles
+    family: int  # the latent that stands for all of this title that fire together
+    term: str  # of an ontology: id and name
+    gene_set: str
+    agreement: float | None  # of several samples of the label
+
+
 class LatentEntry(TypedDict):
     """One latent as one explainer labels it; (latent, explainer) is the key."""
 
@@ -274,6 +295,9 @@ class LatentEntry(TypedDict):
     examples: list[ExampleEntry]
     activations: PointActivations | None
     turned: NotRequired[Turned | None]  # where the latent was turned
+    label_id: NotRequired[str]
+    titled: NotRequired[TitleFacts]
+    beliefs: NotRequired[list[Belief]]
     status: NotRequired[Status]  # worked out by ``status_of`` if absent
 
 
@@ -294,6 +318,7 @@ class ReportPayload(TypedDict):
     umap: UmapPoints | None
     comparisons: NotRequired[list[ComparisonRow]]
     dictionaries: NotRequired[list[DictionaryRow]]
+    reliability: NotRequired[list[dict[str, Any]]]  # see ``confidences.reliability_rows``
 
 
 def score_of(entry: LatentEntry, scorer: str, metric: str, negatives: str) -> ScoreEntry | None:

@@ -25,7 +25,18 @@ from autointerp.results.payload import HEADLINE, LatentEntry, ReportPayload, sco
 MAX_CARDS = 2000
 CHANCE = 0.5
 _STYLES = ("page.css", "table.css", "card.css")
-_SCRIPTS = ("dom.js", "marks.js", "overview.js", "table.js", "sections.js", "turned.js", "card.js", "main.js")
+_SCRIPTS = (
+    "dom.js",
+    "marks.js",
+    "overview.js",
+    "table.js",
+    "sections.js",
+    "turned.js",
+    "believed.js",
+    "verdicts.js",
+    "card.js",
+    "main.js",
+)
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
@@ -71,10 +82,11 @@ def render_report(payload: ReportPayload) -> bytes:
         other_summary=[row for row in payload["summary"] if row["metric"] != HEADLINE[1]],
         comparisons=[row for row in payload.get("comparisons", []) if row["metric"] == HEADLINE[1]],
         dictionaries=payload.get("dictionaries", []),
+        reliability=payload.get("reliability", []),
         headline=HEADLINE,
         n_entries=len(index),
         n_cards=len(with_card),
-        index_json=_inert_json({"noun": noun, "latents": index}),
+        index_json=_inert_json({"noun": noun, "run": payload["run"]["run_id"], "latents": index}),
         umap_json=_inert_json(payload["umap"]),
         card_jsons=[_inert_json(_card(payload["latents"][i])) for i in with_card],
     )
@@ -99,10 +111,16 @@ def _index_row(entry: LatentEntry, card: int | None) -> dict[str, Any]:
     value = finite(headline["value"]) if headline else None
     shuffled = finite(headline["shuffled"]) if headline else None
     margin = None if value is None or shuffled is None else value - max(CHANCE, shuffled)
+    titled, beliefs = entry.get("titled"), entry.get("beliefs", [])
+    shown = titled["shown"] if titled else entry["title"]
     return {
         "latent": entry["latent"],
         "explainer": entry["explainer"],
-        "title": entry["title"],
+        "id": entry.get("label_id", ""),
+        "title": shown,
+        "plain": entry["title"] if shown != entry["title"] else None,
+        "family": titled["family"] if titled else None,
+        "support": beliefs[0]["support"] if beliefs else None,
         "description": entry["description"],
         "features": [f["name"] for f in entry["key_features"]],
         "kind": entry["kind"],
@@ -135,6 +153,8 @@ def _card(entry: LatentEntry) -> dict[str, Any]:
         "examples": entry["examples"],
         "activations": entry["activations"],
         "turned": entry.get("turned"),
+        "titled": entry.get("titled"),
+        "beliefs": entry.get("beliefs", []),
     }
 
 

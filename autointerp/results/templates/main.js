@@ -10,7 +10,9 @@ for (const row of index.latents) {
 const home = () => location.href.split("#")[0];
 let current = null, pushed = false, redraw = () => {};
 
-const table = latentTable(index.latents, (i) => follow(index.latents[i]));
+const verdicts = verdictStore(index.run || ""), exported = exportButton(index.latents, verdicts);
+byId("count").before(exported.button);
+const table = latentTable(index.latents, (i) => follow(index.latents[i]), verdicts);
 const spread = (explainer) => overview(index.latents.filter((r) => !explainer || r.explainer === explainer));
 byId("filter-explainer").addEventListener("change", (event) => spread(event.target.value));
 byId("reset").addEventListener("click", () => spread(""));
@@ -54,7 +56,10 @@ function route() {
   current = row;
   const order = table.order();
   const siblings = index.latents.filter((other) => other.latent === row.latent);
-  const built = buildCard(row, { umap, noun: index.noun, siblings, step, close,
+  const built = buildCard(row, { umap, noun: index.noun, siblings, step, close, verdicts, judged: () => {
+    exported.update();
+    table.mark(index.latents.indexOf(row));
+  },
     go: (other) => replace(other.link), place: order.indexOf(index.latents.indexOf(row)), total: order.length });
   const focused = document.activeElement && document.activeElement.id;
   dialog.replaceChildren(built.element);
@@ -74,7 +79,7 @@ dialog.addEventListener("cancel", (event) => {
 dialog.addEventListener("close", () => current && !dialog.open && close());
 dialog.addEventListener("click", (event) => event.target === dialog && close());
 dialog.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("pre, .scroll")) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("pre, .scroll, input, textarea")) return;
   if (event.key === "ArrowRight") step(1);
   if (event.key === "ArrowLeft") step(-1);
 });

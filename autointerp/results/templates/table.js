@@ -19,7 +19,7 @@ const COLUMNS = [
 
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-function latentTable(data, open) {
+function latentTable(data, open, verdicts) {
   const scale = scaleFrom(data.flatMap((r) => (known(r.value) ? [r.value, r.low] : [])));
   const several = new Set(data.map((r) => r.explainer)).size > 1;
   const texts = data.map((r) => [r.latent, r.title, r.description, r.kind, r.status, several ? r.explainer : "", ...r.features].join("\n").toLowerCase());
@@ -42,9 +42,17 @@ function latentTable(data, open) {
       h("td", { class: "num neighbour" }, fixed(r.neighbour)),
       h("td", { class: "num margin" }, signed(r.margin)),
       h("td", { class: "num share" }, fixed(r.share, 2)),
-      h("td", { class: "status" }, h("span", { class: "status-mark", title: r.reason || null }, r.status)));
+      h("td", { class: "status" }, h("span", { class: "status-mark", title: r.reason || null }, r.status),
+        r.support === "unsupported" ? h("span", { class: "bad unsupported", title: "Develop items do not show that the label is better than guessing." }, "unsupported") : null,
+        h("span", { class: "verdict-mark" })));
     made.set(i, element);
+    mark(i);
     return element;
+  }
+
+  function mark(i) {
+    const said = verdicts.of(data[i]);
+    if (made.has(i)) made.get(i).querySelector(".verdict-mark").textContent = said ? `you: ${said.verdict}` : "";
   }
 
   function more() {
@@ -154,5 +162,5 @@ function latentTable(data, open) {
   new ResizeObserver(() => byId("table").style.setProperty("--toolbar", `${toolbar.offsetHeight}px`)).observe(toolbar);
   new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && more(), { rootMargin: "800px" }).observe(byId("more"));
   update();
-  return { order: () => view, focus: (i) => focusRow(made.get(i)) };
+  return { order: () => view, focus: (i) => focusRow(made.get(i)), mark };
 }
