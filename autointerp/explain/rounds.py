@@ -59,8 +59,9 @@ class Rounds:
         return [self._known[label.label_id] for label in labels]
 
     async def add(self, labels: Sequence[Label], number: int) -> None:
-        """Test the hypotheses of a round and settle what stands. Ties go to the first."""
-        scores = await self.test(labels)
+        """Test the hypotheses of a round and settle what stands. Ties go to the first; one said twice counts once."""
+        distinct = {label.label_id: label for label in labels}
+        scores = await self.test(list(distinct.values()))
         best = max(scores, key=lambda score: score.rank)
         before = self.standing
         accepted = before is None or self._replaces(best, before)

@@ -9,6 +9,7 @@ are made on purpose of
 ``broad``       those that shift against all silent items and not against the nearest: what the relatives share
 ``narrow``      two that shift, of those that the fewest active items express
 ``confounder``  the weakest of those listed: what often goes with the latent
+``reversed``    those that are lower where the latent is active, as if they were higher
 ==============  ======================================================================================================
 
 and its revisions, of up to three kinds (``_revised``), of what tells missed active items from silent ones that were
@@ -27,7 +28,7 @@ from zlib import crc32
 
 import numpy as np
 
-Mistake = Literal["plain", "broad", "narrow", "confounder"]
+Mistake = Literal["plain", "broad", "narrow", "confounder", "reversed"]
 MISTAKES: tuple[str, ...] = get_args(Mistake)
 SECTION = re.compile(r"^## Active \S+ against (.+?) \S+ \(\d+ against \d+\)$", re.MULTILINE)
 SHIFT = re.compile(r"^- (\S+): ([+-]\d+\.\d+), (\d+) / (\d+)", re.MULTILINE)
@@ -109,7 +110,10 @@ class RuleExplainer:
             told = self._revised(contrasts, messages, turns[-1])
         else:
             first = self._first(contrasts, None)
-            told = [first, self._worse(contrasts)[0] if self.worsens else self._first(contrasts, None, skip=1)]
+            told = [
+                first,
+                self._worse(contrasts)[0] if self.worsens else self._first(contrasts, None, skip=1),
+            ]
         distinct = {one["title"]: one for one in told if one["key_features"]}
         return _said(
             {"reasoning": "by rule", "calls": [], "abstained": False, "hypotheses": list(distinct.values())}
@@ -194,7 +198,11 @@ def _mistaken(mistake: str, contrasts: list[Contrast]) -> list[str]:
         rows = sorted(shared or every, key=lambda row: -row[3])  # those that the silent express most
         return list(dict.fromkeys(row[0] for row in rows))[:4]
     if mistake == "narrow":
-        return list(dict.fromkeys(row[0] for row in sorted(every, key=lambda row: row[2])))[: FEW + 1]
+        return list(dict.fromkeys(row[0] for row in sorted(every, key=lambda row: row[2])))[:FEW]
+    if mistake == "reversed":
+        return (
+            list(dict.fromkeys(name for contrast in contrasts for name in contrast.down)) or first.up[-FEW:]
+        )
     if mistake == "confounder":
         return list(dict.fromkeys(row[0] for row in sorted(every, key=lambda row: row[1])))[:4]
     return first.up or [row[0] for row in every]

@@ -35,6 +35,13 @@ def test_samples_are_drawn_apart_from_one_prompt():
     assert {one.messages[0]["content"] for one in model.requests} == {OneShot().prompt(evidence())}
 
 
+def test_what_is_said_twice_is_one_candidate():
+    lab = FakeLab(a=0.7, b=0.6)
+    found, _ = explain(lab, said("a"), said("b"), said("a"))
+    assert [(one.title, one.accepted) for one in found.steps] == [("a", True), ("b", False)]
+    assert lab.tested == ["a", "b"] and found.stopped == "best of 3"
+
+
 def test_samples_that_fail_or_abstain_are_no_candidates():
     failure, abstains = Failure("parse", "no JSON"), said("", abstained=True)
     lab = FakeLab(a=0.7)
