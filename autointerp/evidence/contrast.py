@@ -223,7 +223,8 @@ def _greatest_shifts(
 ) -> np.ndarray:
     """(m,) greatest |shift| of each latent."""
     blocks = _shift_blocks(products, active, silent, shares=False)
-    return np.concatenate([np.abs(block.shift).max(1, initial=0) for block in blocks])
+    found = [np.abs(block.shift).max(1, initial=0) for block in blocks]
+    return np.concatenate(found) if found else np.empty(0)  # of no latents
 
 
 def _top_shifts(

@@ -7,6 +7,7 @@ from scipy import sparse
 from autointerp.evidence import contrast as module
 from autointerp.evidence.contrast import Within, contrast_all
 from tests.evidence.planted_items import feature_table
+from tests.tiny_corpus import TinyCorpus
 
 FIELDS = ("up", "down", "up_figures", "down_figures", "null", "n_active", "n_silent")
 
@@ -249,3 +250,10 @@ def test_the_share_of_expressing_items_that_are_active_is_counted():
         assert feature.given_not == (pytest.approx(active[~has, 5].mean()) if (~has).any() else None)
     matched = contrasts(table, active, silent).of(5, table.feature_names).up
     assert all(f.given_expressed is None and f.given_not is None for f in matched)
+
+
+def test_no_latents_have_no_contrast():
+    corpus = TinyCorpus(np.ones((6, 3)), ["A", "B", "C"])
+    none = sparse.csr_matrix((6, 0), dtype=np.float32)
+    made = contrast_all(corpus, np.arange(6), none, None, "all silent", None, 0)
+    assert made.null.shape == (0,) and made.up.shape[0] == 0
