@@ -13,6 +13,7 @@ from autointerp.cli_intervene import intervene
 from autointerp.cli_leaderboard import leaderboard
 from autointerp.cli_options import (
     Acts,
+    Agreement,
     AllowOutside,
     Attribute,
     Backed,
@@ -107,6 +108,7 @@ def run(
     scaling: Scaling = None, center: Center = None, unit_norm: UnitNorm = None,
     explainer: Explainers = None, gene_sets: GeneSets = None, ontology: Ontology = None, model: Model = None,
     rounds: Rounds = None, hypotheses: Hypotheses = None, samples: Samples = None, perturb: Perturb = None,
+    agreement: Agreement = None,
     judge: Judge = None, base_url: BaseUrl = None, judge_base_url: JudgeUrl = None, endpoint_name: EndpointName = None,
     allow_unpriced: Unpriced = None, scorers: Scorers = None, controls: Controls = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
@@ -147,6 +149,7 @@ def label(
     directory: Directory, explainer: Explainers = None, gene_sets: GeneSets = None, ontology: Ontology = None,
     model: Model = None, judge: Judge = None, base_url: BaseUrl = None, judge_base_url: JudgeUrl = None,
     rounds: Rounds = None, hypotheses: Hypotheses = None, samples: Samples = None, perturb: Perturb = None,
+    agreement: Agreement = None,
     endpoint_name: EndpointName = None, allow_unpriced: Unpriced = None, max_latents: MaxLatents = None,
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
     price_in: PriceIn = None, price_out: PriceOut = None, dry_run: DryRun = False,

@@ -79,6 +79,10 @@ Explainers = Annotated[
 ]
 Rounds = Annotated[int | None, typer.Option(help="of the agent: rounds of revision at most [default: 4]")]
 Hypotheses = Annotated[int | None, typer.Option(help="of the agent: hypotheses a round [default: 3]")]
+Agreement = Annotated[
+    int | None,
+    typer.Option(help="of one_shot and contrastive: ask so many more times, store how far the samples agree"),
+]
 Samples = Annotated[int | None, typer.Option(help="of best_of_n: labels to choose from [default: 5]")]
 Perturb = Annotated[
     bool | None,

@@ -106,6 +106,9 @@ class RunConfig(ImageOptions):
     rounds: int = Field(4, ge=0, description="of the agent: rounds of revision at most")
     hypotheses: int = Field(3, ge=1, description="of the agent: hypotheses tested in one round at most")
     samples: int = Field(5, ge=1, description="of best_of_n: labels asked for")
+    agreement: int = Field(
+        0, ge=0, description="of one_shot and contrastive: further samples, to store how far they agree"
+    )
     tools: bool = Field(True, description="of the agent: whether its model may look things up")
     perturb: bool = Field(
         False,

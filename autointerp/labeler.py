@@ -24,6 +24,7 @@ LABEL, DEVELOP = (
 )  # roles: who writes the labels of an explainer, who judges what it tries out
 OPTIONS = {  # option -> the explainer that reads it
     "rounds": "agent", "hypotheses": "agent", "tools": "agent", "perturb": "agent", "samples": "best_of_n",
+    "agreement": "one_shot",
 }  # fmt: skip
 
 
@@ -46,6 +47,7 @@ class Labeler(BaseModel):
     rounds: int
     hypotheses: int
     samples: int
+    agreement: int = 0
     tools: bool
     perturb: bool
 
@@ -76,6 +78,7 @@ def labeler_of(config: RunConfig, explainer: str) -> Labeler:
         rounds=config.rounds,
         hypotheses=config.hypotheses,
         samples=config.samples,
+        agreement=config.agreement,
         tools=config.tools,
         perturb=config.perturb,
     )

@@ -38,8 +38,8 @@ from autointerp.titles import titled
 
 EXPLAINERS: dict[str, Callable[[Labeler], Explainer]] = {
     "markers": lambda _: Markers(),
-    "one_shot": lambda _: OneShot(),
-    "contrastive": lambda _: Contrastive(),
+    "one_shot": lambda c: OneShot(c.agreement),
+    "contrastive": lambda c: Contrastive(c.agreement),
     "best_of_n": lambda c: BestOfN(c.samples),
     "agent": lambda c: Agent(c.rounds, c.hypotheses, c.tools),
     "top_set": lambda _: TopSet(),

@@ -162,7 +162,7 @@ class Label:
     history: tuple[str, ...] = ()  # keys of the requests behind it
     parse_status: str = ""  # how the reply was read: ok, repaired, reasked; '' where no model was asked
     agreement: float | None = (
-        None  # of several samples of it, see explain/samples.py; None where there was one
+        None  # of several samples of it, see explain/agreement.py; None where there was one
     )
     saw_edits: bool = False  # whether its writer saw what an edit does: no report of an edit can test it then
     steps: tuple[LabelStep, ...] = ()  # what was tried on develop, in order; none where nothing was

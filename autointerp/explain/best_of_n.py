@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from autointerp.explain.agreement import agreement
 from autointerp.explain.base import Lab
-from autointerp.explain.one_shot import MAX_TOKENS, LabelReply, reask_message, to_label
+from autointerp.explain.one_shot import LabelReply, label_samples, reask_message, to_label
 from autointerp.explain.rounds import Rounds
 from autointerp.explain.told import FEWER, TOKENS, told
 from autointerp.llm.client import LLM, Answered
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, Label
 from autointerp.templates import render
 from autointerp.together import together
-
-TEMPERATURE = 0.8
 
 
 class BestOfN:
@@ -46,6 +45,7 @@ class BestOfN:
                 labels.append(replace(label, parse_status=one.status))
         if not labels:
             return next(one for one in answered if isinstance(one, Failure))
+        labels = [replace(label, agreement=agreement(labels)) for label in labels]
         said = [label for label in labels if not label.abstained]
         if not said:
             return replace(labels[0], history=tuple(keys))
@@ -55,13 +55,7 @@ class BestOfN:
         return rounds.finished(rounds.standing.label, f"best of {len(said)}", keys)
 
     async def _ask(self, evidence: Evidence, llm: LLM, tokens: int) -> list[Answered[LabelReply] | Failure]:
-        prompt = self.prompt(evidence, tokens)
-        requests = [
-            llm.request(
-                prompt, max_tokens=MAX_TOKENS, temperature=TEMPERATURE, replicate=place, purpose="explain"
-            )
-            for place in range(self.samples)
-        ]
+        requests = label_samples(llm, self.prompt(evidence, tokens), self.samples)
         return await together(llm.ask_for(request, LabelReply, reask_message) for request in requests)
 
     def prompt(self, evidence: Evidence, tokens: int = TOKENS) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from autointerp.evidence.assemble import spread
 from autointerp.explain.base import Lab
-from autointerp.explain.one_shot import MAX_TOKENS, LabelReply, reask_message, to_label
-from autointerp.llm.client import LLM, Answered
+from autointerp.explain.one_shot import asked_label
+from autointerp.llm.client import LLM
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, Label
 from autointerp.templates import render
 
@@ -16,25 +14,22 @@ FEWER = 4  # times fewer pairs, for a model whose context is too short for that
 
 
 class Contrastive:
-    """One request a latent. A reply that cannot be read twice is a Failure, never a label."""
+    """One request a latent. A reply that cannot be read twice is a Failure, never a label.
+
+    samples : how many more are asked for, to say how far they agree
+    """
 
     name = "contrastive"
     needs_model = True
     reads_categories = False
     needs_lab = False
 
-    async def explain(self, evidence: Evidence, llm: LLM, lab: Lab | None = None) -> Label | Failure:
-        answered = await self._ask(self.prompt(evidence), llm)
-        if isinstance(answered, Failure) and answered.kind == "context":
-            answered = await self._ask(self.prompt(evidence, PAIRS // FEWER), llm)
-        if isinstance(answered, Failure):
-            return answered
-        label = to_label(answered.value, evidence.latent, self.name, llm.model, answered.keys)
-        return replace(label, parse_status=answered.status)
+    def __init__(self, samples: int = 0):
+        self.samples = samples
 
-    async def _ask(self, prompt: str, llm: LLM) -> Answered[LabelReply] | Failure:
-        request = llm.request(prompt, max_tokens=MAX_TOKENS, temperature=0.0, purpose="explain")
-        return await llm.ask_for(request, LabelReply, reask_message)
+    async def explain(self, evidence: Evidence, llm: LLM, lab: Lab | None = None) -> Label | Failure:
+        prompts = (self.prompt(evidence, most) for most in (PAIRS, PAIRS // FEWER))
+        return await asked_label(prompts, evidence.latent, self.name, llm, self.samples)
 
     def prompt(self, evidence: Evidence, most: int = PAIRS) -> str:
         """Pairs spread over strength, after the contrasts, the one against look-alikes first."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from autointerp.explain.best_of_n import TEMPERATURE, BestOfN
-from autointerp.explain.one_shot import OneShot
+from autointerp.explain.best_of_n import BestOfN
+from autointerp.explain.one_shot import TEMPERATURE, OneShot
 from autointerp.schema import Failure
 from tests.explain.fake_lab import FakeLab, TalkingModel
 from tests.explain.test_one_shot import REPLY, evidence
