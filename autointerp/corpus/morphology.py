@@ -6,7 +6,8 @@ One crop (h, w, c) gives g numbers, of its object and of each channel:
 - ``AreaShape_Area_DNA`` … of the largest piece of one channel's own foreground, ``Count_Pieces_DNA`` of all pieces, and
   ``AreaOccupied_AreaOccupied_DNA``, the share of the crop that they cover;
 - ``Intensity_MeanIntensity_DNA`` … in the object, as a share of the number type's greatest value (floats as they are);
-- ``RadialDistribution_FracAtD_DNA_1of4`` …: share of the object's intensity in a ring (1 innermost) around its center;
+- ``RadialDistribution_FracAtD_DNA_1of4`` …: share of the object's intensity in a ring (1 innermost); ``MeanFrac`` over
+  the ring's share of the area; ``RadialCV``: standard deviation over mean of the ring's eight wedges;
 - ``Texture_Contrast_3_RNA`` … at 1 and 3 pixels, see ``morphology_texture``; ``Granularity_1_Mito`` … likewise;
 - ``Correlation_Correlation_DNA_RNA``: Pearson's r of two channels in the object;
 - ``ImageQuality_FocusScore``: variance of the Laplacian of the mean channel over its variance, and
@@ -27,16 +28,18 @@ from autointerp.corpus.image_files import library
 from autointerp.corpus.morphology_texture import GRANULARITY, SCALES, TEXTURES, granularity, textures
 
 SHAPES = (
-    "Area", "Perimeter", "MajorAxisLength", "MinorAxisLength", "Eccentricity", "Solidity", "Extent", "FormFactor",
-    "EulerNumber", "EquivalentDiameter",
+    "Area", "ConvexArea", "BoundingBoxArea", "Perimeter", "MajorAxisLength", "MinorAxisLength", "Eccentricity",
+    "Solidity", "Extent", "FormFactor", "EulerNumber", "EquivalentDiameter", "MeanRadius", "MedianRadius",
+    "MaximumRadius", "MaxFeretDiameter",
 )  # fmt: skip
 CHANNEL_SHAPES = ("Area", "Eccentricity", "Solidity", "FormFactor", "EulerNumber")
 INTENSITIES = (
     "MeanIntensity", "StdIntensity", "MinIntensity", "LowerQuartileIntensity", "MedianIntensity",
-    "UpperQuartileIntensity", "MaxIntensity", "IntegratedIntensity", "MeanIntensityEdge", "MassDisplacement",
+    "UpperQuartileIntensity", "MADIntensity", "MaxIntensity", "IntegratedIntensity", "MinIntensityEdge",
+    "MeanIntensityEdge", "StdIntensityEdge", "MaxIntensityEdge", "MassDisplacement",
 )  # fmt: skip
 QUALITY = {"ImageQuality_FocusScore": "sharpness", "ImageQuality_PercentMaximal": "% saturated"}
-RINGS = 4
+RADIAL, RINGS, WEDGES = ("FracAtD", "MeanFrac", "RadialCV"), 4, 8
 LEAST_PIXELS = 4  # of a piece of foreground
 VERSION = 1  # raised with every change of a measured value, which the cache must not survive
 
@@ -55,7 +58,9 @@ def feature_names(channels: tuple[str, ...]) -> np.ndarray:
         names += [f"AreaShape_{one}_{channel}" for one in CHANNEL_SHAPES]
         names += [f"Count_Pieces_{channel}", f"AreaOccupied_AreaOccupied_{channel}"]
         names += [f"Intensity_{one}_{channel}" for one in INTENSITIES]
-        names += [f"RadialDistribution_FracAtD_{channel}_{ring}of{RINGS}" for ring in range(1, RINGS + 1)]
+        names += [
+            f"RadialDistribution_{one}_{channel}_{i}of{RINGS}" for one in RADIAL for i in range(1, RINGS + 1)
+        ]
         names += [f"Texture_{one}_{scale}_{channel}" for scale in SCALES for one in TEXTURES]
         names += [f"Granularity_{size}_{channel}" for size in GRANULARITY]
     for i, a in enumerate(channels):
@@ -69,14 +74,14 @@ def measure(image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     mask : (h, w) bool of the object
     """
     planes = intensities(image)  # (c, h, w)
-    whole = _region(foreground(_even(planes)) if mask is None else mask, mask is not None)
+    whole = _region(foreground(_even(planes)) if mask is None else mask, mask is not None, SHAPES)
     inside = whole.mask if whole.mask.any() else np.ones(planes.shape[1:], bool)
     values = [whole.shape[one] for one in SHAPES]
     rings = _rings(inside)
     grains = granularity(planes)  # (c, sizes)
     for plane, grain in zip(planes, grains, strict=True):
         pieces = foreground(plane)
-        own = _region(pieces, False)
+        own = _region(pieces, False, CHANNEL_SHAPES)
         values += [own.shape[one] for one in CHANNEL_SHAPES]
         values += [float(_pieces(pieces)[1]), float(pieces.mean())]
         values += _intensity(plane, inside)
@@ -121,30 +126,36 @@ def _pieces(mask: np.ndarray) -> tuple[np.ndarray, int, np.ndarray]:
     return labels, int((sizes[1:] >= LEAST_PIXELS).sum()), sizes
 
 
-def _region(mask: np.ndarray, is_whole: bool) -> _Region:
-    """A mask that was brought as it is; of a foreground the largest piece, its holes kept."""
+def _region(mask: np.ndarray, is_whole: bool, names: tuple[str, ...]) -> _Region:
+    """A mask that was brought as it is; of a foreground the largest piece, its holes kept. ``names`` are measured."""
     if not is_whole and mask.any():
         labels, _, sizes = _pieces(mask)
         mask = labels == 1 + int(np.argmax(sizes[1:]))
     if mask.sum() < LEAST_PIXELS:
-        return _Region(np.zeros(mask.shape, bool), dict.fromkeys(SHAPES, np.nan))
+        return _Region(np.zeros(mask.shape, bool), dict.fromkeys(names, np.nan))
     found: Any = library("skimage.measure").regionprops(mask.astype(np.uint8))[0]
-    area, perimeter = float(found.area), float(found.perimeter)
-    return _Region(
-        mask,
-        {
-            "Area": area,
-            "Perimeter": perimeter,
-            "MajorAxisLength": float(found.axis_major_length),
-            "MinorAxisLength": float(found.axis_minor_length),
-            "Eccentricity": float(found.eccentricity),
-            "Solidity": float(found.solidity) if min(mask.any(0).sum(), mask.any(1).sum()) > 1 else 1.0,
-            "Extent": float(found.extent),
-            "FormFactor": 4 * np.pi * area / perimeter**2 if perimeter > 0 else np.nan,
-            "EulerNumber": float(found.euler_number),
-            "EquivalentDiameter": float(found.equivalent_diameter_area),
-        },
-    )
+    return _Region(mask, {name: _shape(found, name) for name in names})
+
+
+PEER = {  # ours -> scikit-image's
+    "Area": "area", "BoundingBoxArea": "area_bbox", "Perimeter": "perimeter", "MajorAxisLength": "axis_major_length",
+    "MinorAxisLength": "axis_minor_length", "Eccentricity": "eccentricity", "Extent": "extent",
+    "EulerNumber": "euler_number", "EquivalentDiameter": "equivalent_diameter_area", "ConvexArea": "area_convex",
+    "Solidity": "solidity", "MaxFeretDiameter": "feret_diameter_max",
+}  # fmt: skip
+RADII = {"MeanRadius": np.mean, "MedianRadius": np.median, "MaximumRadius": np.max}
+
+
+def _shape(found: Any, name: str) -> float:
+    """One of SHAPES; a line of pixels, which has no convex hull, is its own."""
+    if name == "FormFactor":
+        return float(4 * np.pi * found.area / found.perimeter**2) if found.perimeter > 0 else np.nan
+    if name in RADII:
+        depth = ndimage.distance_transform_edt(np.pad(found.image, 1))[1:-1, 1:-1]
+        return float(RADII[name](depth[found.image]))
+    if min(found.image.shape) == 1 and name in ("ConvexArea", "Solidity", "MaxFeretDiameter"):
+        return {"ConvexArea": float(found.area), "Solidity": 1.0}.get(name, float(max(found.image.shape)))
+    return float(getattr(found, PEER[name]))
 
 
 def _intensity(plane: np.ndarray, inside: np.ndarray) -> list[float]:
@@ -157,20 +168,56 @@ def _intensity(plane: np.ndarray, inside: np.ndarray) -> list[float]:
     if total > 0:
         y, x = np.nonzero(inside)
         moved = float(np.hypot(y @ values / total - y.mean(), x @ values / total - x.mean()))
-    numbers = (values.mean(), values.std(), values.min(), lower, median, upper, values.max(), total)
-    return [*map(float, numbers), float(plane[edge].mean()), moved]
+    deviation = np.median(np.abs(values - median))
+    numbers = (
+        values.mean(),
+        values.std(),
+        values.min(),
+        lower,
+        median,
+        upper,
+        deviation,
+        values.max(),
+        total,
+    )
+    rim = plane[edge]
+    return [*map(float, (*numbers, rim.min(), rim.mean(), rim.std(), rim.max())), moved]
 
 
-def _rings(inside: np.ndarray) -> np.ndarray:
-    """(h, w) ring 1 … 4 of each pixel of the object, 0 outside: equal steps of depth from its middle to its edge."""
+class _Rings(NamedTuple):
+    """(h, w) ring 1 … 4 of each pixel of the object, and its number 0 … 7 among the wedges; 0 outside."""
+
+    ring: np.ndarray
+    wedge: np.ndarray
+
+
+def _rings(inside: np.ndarray) -> _Rings:
+    """Rings are equal steps of depth from the object's middle to its edge, wedges equal angles around its center."""
     depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     share = np.ceil(RINGS * (1 - (depth - 1) / max(depth.max(), 1.0))).clip(1, RINGS)
-    return np.where(inside, share, 0).astype(int)
+    y, x = np.nonzero(inside)
+    down, across = np.indices(inside.shape)
+    angle = np.arctan2(down - y.mean(), across - x.mean()) / (2 * np.pi) + 0.5  # 0 … 1
+    wedge = np.minimum((angle * WEDGES).astype(int), WEDGES - 1)
+    return _Rings(np.where(inside, share, 0).astype(int), np.where(inside, wedge, 0))
 
 
-def _radial(plane: np.ndarray, rings: np.ndarray) -> list[float]:
-    sums = np.bincount(rings.ravel(), weights=plane.ravel(), minlength=RINGS + 1)[1:]
-    return (sums / sums.sum()).tolist() if sums.sum() > 0 else [np.nan] * RINGS
+def _radial(plane: np.ndarray, rings: _Rings) -> list[float]:
+    """RADIAL of each ring; NaN of a ring without pixels, or without intensity in the object."""
+    cell = (rings.ring * WEDGES + rings.wedge).ravel()
+    size = np.bincount(cell, minlength=(RINGS + 1) * WEDGES).reshape(-1, WEDGES)[1:].astype(float)
+    sums = np.bincount(cell, weights=plane.ravel(), minlength=(RINGS + 1) * WEDGES).reshape(-1, WEDGES)[1:]
+    total, area = sums.sum(), size.sum(1)
+    if total <= 0:
+        return [np.nan] * (len(RADIAL) * RINGS)
+    share = np.where(area > 0, sums.sum(1) / total, np.nan)
+    even = np.divide(share, area / area.sum(), out=np.full(RINGS, np.nan), where=area > 0)
+    spread = np.full(RINGS, np.nan)
+    for i in range(RINGS):
+        means = sums[i][size[i] > 0] / size[i][size[i] > 0]
+        if len(means) > 1 and means.mean() > 0:
+            spread[i] = means.std() / means.mean()
+    return [*share.tolist(), *even.tolist(), *spread.tolist()]
 
 
 def _pearson(a: np.ndarray, b: np.ndarray) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from autointerp.corpus.image_files import library
 
-SCALES = (1, 3)
+SCALES = (1, 3, 5)
 TEXTURES = (
     "Contrast",
     "Correlation",
