@@ -46,6 +46,7 @@ from autointerp.cli_options import (
     Hypotheses,
     Images,
     Judge,
+    JudgeForm,
     JudgeUrl,
     K,
     Latents,
@@ -114,7 +115,7 @@ def run(
     concurrency: Concurrency = None, threads: Threads = None, seed: Seed = None, out: Out = None,
     budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None, price_in: PriceIn = None,
     price_out: PriceOut = None, calibrate: Calibrate = None, logprobs: LogProbs = None,
-    attribute: Attribute = None,
+    attribute: Attribute = None, judge_form: JudgeForm = None,
     embedding_model: EmbeddingModel = None, embedding_base_url: EmbeddingUrl = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """From a data file to a report: fit, encode, label, score, report. Running again resumes."""
@@ -165,7 +166,7 @@ def score(
     concurrency: Concurrency = None, budget_usd: BudgetUsd = None, budget_tokens: BudgetTokens = None,
     price_in: PriceIn = None, price_out: PriceOut = None, calibrate: Calibrate = None, logprobs: LogProbs = None,
     attribute: Attribute = None, embedding_model: EmbeddingModel = None, embedding_base_url: EmbeddingUrl = None,
-    dry_run: DryRun = False,
+    judge_form: JudgeForm = None, dry_run: DryRun = False,
 ) -> None:  # fmt: skip
     """Score the labels of a run on held-out cells; asks only what is new."""
     _again(dict(locals()), "score")

@@ -153,6 +153,14 @@ LogProbs = Annotated[
         "--logprobs", help="read probabilities from log-probabilities, where the endpoint gives them"
     ),
 ]
+JudgeForm = Annotated[
+    str | None,
+    typer.Option(
+        "--judge-form",
+        help="how a judging model answers about items: probability (10 a prompt), binary (5, 0 or 1) or indices (14, "
+        "detection alone) [default: probability]",
+    ),
+]
 Attribute = Annotated[
     str | None,
     typer.Option(

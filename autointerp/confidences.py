@@ -51,7 +51,7 @@ def confidence_frame(
             develop = {
                 t.latent: t
                 for t in judged.trials
-                if (t.explainer, t.judge, t.control) == (explainer, plan.judge, CALIBRATION)
+                if (t.explainer, t.judge, t.control) == (explainer, plan.name, CALIBRATION)
                 and t.scorer == detection.NAME
             }
             if told and (develop or not plan.settled):
@@ -75,7 +75,7 @@ def _of_labels(
             "latent": label.latent,
             "explainer": label.explainer,
             "label_id": label.label_id,
-            "judge": plan.judge,
+            "judge": plan.name,
             "stated": label.confidence,
             "agreement": label.agreement,
             "develop_auroc": one.auroc,
@@ -94,7 +94,7 @@ def _why_not(plan: Plan) -> str:
     if detection.NAME not in plan.scorers:
         return "detection is not among the scorers"
     if not is_rule(plan.judge) and not plan.calibrate:
-        return f"{plan.judge} was not asked about develop items; --calibrate asks"
+        return f"{plan.name} was not asked about develop items; --calibrate asks"
     return "nothing could be asked about develop items"
 
 

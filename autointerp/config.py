@@ -21,6 +21,7 @@ from autointerp.names import (
     DEFAULT_SCORERS,
     DICTIONARIES,
     EXPLAINERS,
+    JUDGE_FORMS,
     LABEL_CONTROLS,
     RULE_JUDGES,
     SCORERS,
@@ -45,11 +46,12 @@ class FormerJudge(BaseModel):
     base_url: str | None = None
     endpoint_name: str | None = None
     logprobs: bool = False
+    form: str = JUDGE_FORMS[0]
 
     @property
-    def place(self) -> tuple[str, str | None, str | None]:
+    def place(self) -> tuple[str, str | None, str | None, str]:
         """What makes it the same judge."""
-        return self.judge, self.base_url, self.endpoint_name
+        return self.judge, self.base_url, self.endpoint_name, self.form
 
 
 class RunConfig(ImageOptions):
@@ -174,6 +176,11 @@ class RunConfig(ImageOptions):
     logprobs: bool = Field(
         False,
         description="read a judging model's probabilities from log-probabilities, where its endpoint gives them",
+    )
+    judge_form: Literal["probability", "binary", "indices"] = Field(
+        "probability",
+        description="how a judging model answers about items: each one's probability, 0 or 1, or the numbers of those "
+        "that fit",
     )
     former: tuple[FormerJudge, ...] = Field(
         (), description="judges of earlier score commands, whose rows are kept; written by these"

@@ -17,6 +17,7 @@ from autointerp.judge.base import Judge
 from autointerp.judge.llm import LLMJudge
 from autointerp.judge.registry import rule_judge
 from autointerp.llm.session import Session
+from autointerp.names import JUDGE_FORMS
 from autointerp.prepare import Prepared
 from autointerp.schema import Answer, Label, Score, ShownItem
 from autointerp.score import detection
@@ -29,15 +30,16 @@ PANEL_FEATURES = 15  # beside the items that a judge reads
 
 def judge_of(
     prepared: Prepared, session: Session, name: str, labels: Sequence[Label] = (), logprobs: bool = False,
-    role: str = "judge",
+    role: str = "judge", form: str = JUDGE_FORMS[0],
 ) -> Judge:  # fmt: skip
     """The judge of a run: the model that is open in that role, or else the rule of that name.
 
     labels : those that are judged, which a rule that is fitted may pool over
+    form : how a model answers, see ``judge.forms``; a rule has no other way
     """
     model = session.models.get(role)
     if model is not None:
-        return LLMJudge(model, prepared.corpus, reask_message, logprobs)
+        return LLMJudge(model, prepared.corpus, reask_message, logprobs, form=form)
     develop = {latent: examples.develop for latent, examples in prepared.example_sets.items()}
     return rule_judge(name, prepared.corpus, develop, labels, prepared.config.seed)
 

@@ -32,6 +32,7 @@ def as_former(config: RunConfig) -> FormerJudge:
         base_url=own.get("judge", config.base_url),
         endpoint_name=None if "judge" in own else config.endpoint_name,
         logprobs=config.logprobs,
+        form=config.judge_form,
     )
 
 
@@ -50,12 +51,15 @@ def with_former(stored: dict[str, Any], options: dict[str, Any]) -> dict[str, An
 
 def plans(config: RunConfig) -> list[Plan]:
     """What is asked for now, then what was asked for before; controls that need no judge are made once."""
-    made = [Plan(config.judge_name, config.scorers, config.controls, config.calibrate, config.logprobs)]
+    asked = config.judge_name, config.scorers, config.controls, config.calibrate, config.logprobs
+    made = [Plan(*asked, form=config.judge_form)]
     told = set(config.scorers)
     for one in reversed(config.former):
         new = tuple(s for s in one.scorers if SCORERS[s].judged or s not in told)
         controls = tuple(c for c in config.controls if c != "ceiling" or "detection" not in told)
-        made.append(Plan(one.judge, new, controls, config.calibrate, one.logprobs, settled=True))
+        made.append(
+            Plan(one.judge, new, controls, config.calibrate, one.logprobs, settled=True, form=one.form)
+        )
         told |= set(one.scorers)
     return made
 

@@ -16,6 +16,7 @@ from autointerp.develop import judge_of, label_panel
 from autointerp.evidence.attribution import load_attribute
 from autointerp.labeling import Drain, Labels
 from autointerp.llm.session import Session
+from autointerp.names import JUDGE_FORMS, judge_named
 from autointerp.prepare import Prepared
 from autointerp.questions import Asked
 from autointerp.schema import WAITING, Answer, Failure, Label, Score, SplitName, Trials
@@ -32,6 +33,7 @@ class Plan:
     scorers, controls : by name
     calibrate : whether a model is also asked about develop items; a rule always is
     logprobs : whether a model's probabilities are read from log-probabilities, where its endpoint gives them
+    form : how a model answers about items, one of ``names.JUDGE_FORMS``
     settled : of an earlier command: nothing is sent, and labels with an unanswered question are left out
     """
 
@@ -41,6 +43,12 @@ class Plan:
     calibrate: bool = False
     logprobs: bool = False
     settled: bool = False
+    form: str = JUDGE_FORMS[0]
+
+    @property
+    def name(self) -> str:
+        """Of the judge, as in the tables."""
+        return judge_named(self.judge, self.form)
 
 
 class Judged(NamedTuple):
@@ -125,7 +133,7 @@ async def judge_all(
     left_out = sum(tests[number].control == OWN for number in waiting)
     if plan.settled and left_out:
         prepared.notes.append(
-            f"{plan.judge} has not answered all about {left_out} labels and is not asked again: no rows of it there."
+            f"{plan.name} has not answered all about {left_out} labels and is not asked again: no rows of it there."
         )
     keys = {place: frozenset(found) for place, found in requests.items()}
     return Judged(judged, [] if plan.settled else unasked, keys)
@@ -206,7 +214,7 @@ def _bench(
     elif scorer.asks is not None:
         judge = scorer.asks(session.models[scorer.role], prepared.corpus)
     else:
-        judge = judge_of(prepared, session, plan.judge, usable, plan.logprobs)
+        judge = judge_of(prepared, session, plan.judge, usable, plan.logprobs, form=plan.form)
     free = scorer.reader is not None or ("judge" not in session.models and scorer.asks is None)
     return Bench(prepared, scorer, judge, explainer, usable, free)
 

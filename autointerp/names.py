@@ -22,6 +22,8 @@ EXPLAINERS = ("markers", "one_shot", "contrastive", "best_of_n", "agent", "top_s
 MODEL_EXPLAINERS = ("one_shot", "contrastive", "best_of_n", "agent")  # those that ask a model
 RULE_JUDGES = ("signature", "constant", "always_yes", "random", "malformed")  # ask no model
 OWN_RULE = "rule:"  # before MODULE:CALLABLE, a user's own judge
+# How a judging model answers about items, see judge/forms.py.
+JUDGE_FORMS = ("probability", "binary", "indices")
 OWN_EXPLAINER = "own:"  # before MODULE:CALLABLE, a user's own explainer
 COMMON_CONTROLS = ("shuffled", "ceiling")  # the default: of every explainer, on the same latents and items
 JUDGE_CONTROLS = ("retest",)  # the same questions again, of a judging model
@@ -37,3 +39,8 @@ DICTIONARIES = (
 def is_rule(judge: str) -> bool:
     """Whether a judge of that name asks no model."""
     return judge in RULE_JUDGES or judge.startswith(OWN_RULE)
+
+
+def judge_named(judge: str, form: str = JUDGE_FORMS[0]) -> str:
+    """As a judge stands in the tables: ``MODEL``, or ``MODEL [binary]`` where it answers in another form."""
+    return judge if form == JUDGE_FORMS[0] or is_rule(judge) else f"{judge} [{form}]"

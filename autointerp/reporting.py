@@ -10,6 +10,7 @@ import pandas as pd
 
 from autointerp.config import RunConfig
 from autointerp.labeling import Labels
+from autointerp.names import judge_named
 from autointerp.prepare import Prepared
 from autointerp.results.cards import (
     MAX_CARD_LATENTS,
@@ -71,7 +72,7 @@ def report_payload(
         split_mode=split.mode,
         split_note=_split_note(config, split.mode, corpus.noun),
         model=(config.model or config.judge_name) if asked else "",
-        judge=config.judge_name,
+        judge=judge_named(config.judge_name, config.judge_form),
         seed=config.seed,
         versions=dict(versions),
         created=datetime.now(UTC).isoformat(timespec="minutes"),

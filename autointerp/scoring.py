@@ -48,7 +48,7 @@ def score_all(prepared: Prepared, plans: Sequence[Plan], labels: Labels, judged:
     own += judged.unasked
     reasons = _reasons(prepared, labels.outcomes)
     for plan in plans:
-        seen = {t.explainer for t in judged.trials if t.judge == plan.judge}
+        seen = {t.explainer for t in judged.trials if t.judge == plan.name}
         told = {key: why for key, why in reasons.items() if not plan.settled or key[0] in seen}
         own += _unscored(prepared, plan, told)
     return own
@@ -93,7 +93,7 @@ def _unscored(
     made = []
     for scorer in asked or ([] if plan.settled else [detection.SCORER]):
         for (name, latent), (reason, label_id) in reasons.items():
-            named = (latent, name, label_id, scorer.name, plan.judge, scorer.metric, scorer.headline, None)
+            named = (latent, name, label_id, scorer.name, plan.name, scorer.metric, scorer.headline, None)
             made.append(Score(*named, reason=reason, split_mode=split.mode, split_hash=split.hash))
     return made
 

@@ -45,7 +45,7 @@ class OwnExplainer:
 
     async def explain(self, evidence: Evidence, llm: Any, lab: Lab | None = None) -> Label | Failure:
         """The user's label, of this latent and by this name; what is no label is a failure."""
-        said = await self._explainer.explain(evidence, llm, lab)
+        said: Any = await self._explainer.explain(evidence, llm, lab)  # what a user wrote may return anything
         if isinstance(said, Label):
             return replace(said, latent=evidence.latent, explainer=self.name)
         if isinstance(said, Failure):

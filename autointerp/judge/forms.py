@@ -69,6 +69,18 @@ class DirectionsReply(BaseModel):
     answers: list[FeatureDirection]
 
 
+class BinaryReply(BaseModel):
+    """The reply that ``judge/detection_binary.j2`` and ``judge/fuzzing_binary.j2`` ask for: 0 or 1 for each in turn."""
+
+    answers: list[int]
+
+
+class IndicesReply(BaseModel):
+    """The reply that ``judge/detection_indices.j2`` asks for: the numbers of those that fit."""
+
+    items: list[int]
+
+
 def read(reply: DetectionReply | FuzzingReply, n: int) -> Read:
     """Probabilities, 0–100."""
     return _numbered(
@@ -92,6 +104,25 @@ def read_directions(reply: DirectionsReply, n: int) -> Read:
     """+1, −1 or 0 for each feature."""
     signs = {"up": UP, "down": DOWN, "unchanged": UNCHANGED}
     return _numbered(((a.feature, signs[a.direction]) for a in reply.answers), n, "feature", lambda _: None)
+
+
+def read_binary(reply: BinaryReply, n: int) -> Read:
+    """1 is 100, 0 is 0. In another number than was asked for none can be told whose it is: all fail."""
+    if len(reply.answers) != n:
+        return [None] * n, [f"{len(reply.answers)} answers for {n} items"] * n
+    told = [value if value in (0, 1) else None for value in reply.answers]
+    values = [None if value is None else 100.0 * value for value in told]
+    return values, [
+        f"answer {reply.answers[i]} is neither 0 nor 1" if v is None else None for i, v in enumerate(values)
+    ]
+
+
+def read_indices(reply: IndicesReply, n: int) -> Read:
+    """100 for what is named, 0 for the rest. A number that no item has makes all of them doubtful: all fail."""
+    outside = [number for number in reply.items if not 1 <= number <= n]
+    if outside:
+        return [None] * n, [f"item {outside[0]} outside 1–{n}"] * n
+    return [100.0 if number in reply.items else 0.0 for number in range(1, n + 1)], [None] * n
 
 
 def _numbered(
@@ -139,6 +170,24 @@ FORMS = {
     "directions": Form("judge/directions.j2", DirectionsReply, read_directions),
 }
 
+# Other ways to answer about items, as other libraries ask; what has no such form is asked as in FORMS.
+OTHER_FORMS = {
+    ("detection", "binary"): Form("judge/detection_binary.j2", BinaryReply, read_binary),
+    ("fuzzing", "binary"): Form("judge/fuzzing_binary.j2", BinaryReply, read_binary),
+    ("detection", "indices"): Form("judge/detection_indices.j2", IndicesReply, read_indices),
+}
+BATCH_SIZES = {  # items in one prompt
+    "probability": 10,
+    "binary": 5,  # [arXiv 2410.13928]
+    "indices": 14,  # [arXiv 2503.09532]
+}
+
+
+def form_of(question: Said, answers: str = "probability") -> Form:
+    """How a question is asked for and its reply read; answers : one of ``names.JUDGE_FORMS``."""
+    kind = kind_of(question)
+    return OTHER_FORMS.get((kind, answers), FORMS[kind])
+
 
 def kind_of(question: Said) -> str:
     """The form that a question takes: by its type, and about items by its scorer, of which ``detection:masked`` asks as
@@ -152,9 +201,9 @@ def kind_of(question: Said) -> str:
     return question.scorer.partition(":")[0]
 
 
-def reader(question: Said) -> Callable[[Any, int], Read]:
+def reader(question: Said, answers: str = "probability") -> Callable[[Any, int], Read]:
     """Reads a reply to a question, or to what is left of it."""
-    form = FORMS[kind_of(question)]
+    form = form_of(question, answers)
     if isinstance(question, OddOneOut | Match):
         return partial(form.read, options=question.options)
     return form.read

@@ -9,19 +9,19 @@ import numpy as np
 
 from autointerp.corpus.base import Corpus
 from autointerp.judge.expected import PARAMS, expected
-from autointerp.judge.forms import FORMS, kind_of, read, reader
+from autointerp.judge.forms import BATCH_SIZES, FORMS, OTHER_FORMS, form_of, read, reader
 from autointerp.llm.client import LLM
 from autointerp.llm.items import ask_items
 from autointerp.llm.parse import strict_schema
 from autointerp.llm.request import Request
+from autointerp.names import JUDGE_FORMS, judge_named
 from autointerp.questions import NOT_SAID, Asked, Directions, Gain, Match, OddOneOut, Said
 from autointerp.schema import Answer, ShownItem
 from autointerp.templates import render
 
-BATCH_SIZE = 10
 MAX_TOKENS = 2000
 REPLICATE = 100  # between two judgings; tries of one question are counted from each
-SCHEMAS = {kind: strict_schema(form.reply) for kind, form in FORMS.items()}
+SCHEMAS = {form.template: strict_schema(form.reply) for form in (*FORMS.values(), *OTHER_FORMS.values())}
 
 
 class LLMJudge:
@@ -30,18 +30,20 @@ class LLMJudge:
     replicate : tells apart independent answers to the same question
     logprobs : whether probabilities are read from the log-probabilities of their tokens, where the endpoint gives them
         (it is asked once); see ``judge.expected``
+    form : how it answers about items, one of ``names.JUDGE_FORMS``; part of its name where it is not the first
     """
 
-    batch_size = BATCH_SIZE
-
-    def __init__(self, llm: LLM, corpus: Corpus, reask, logprobs: bool = False, replicate: int = 0):
-        self.name = llm.model
+    def __init__(
+        self, llm: LLM, corpus: Corpus, reask, logprobs: bool = False, replicate: int = 0, form: str = JUDGE_FORMS[0]
+    ):  # fmt: skip
+        self.name, self.batch_size = judge_named(llm.model, form), BATCH_SIZES[form]
         self._llm, self._corpus, self._reask, self._logprobs = llm, corpus, reask, logprobs
-        self._replicate = replicate
+        self._replicate, self._form = replicate, form
 
     def again(self) -> LLMJudge:
         """The same judge, whose answers are given anew: what differs is its noise."""
-        return LLMJudge(self._llm, self._corpus, self._reask, self._logprobs, self._replicate + REPLICATE)
+        again = self._replicate + REPLICATE
+        return LLMJudge(self._llm, self._corpus, self._reask, self._logprobs, again, self._form)
 
     async def answer(self, question: Asked) -> Answer:
         """One request for the whole question; one more for the items that it leaves out or answers badly.
@@ -51,8 +53,7 @@ class LLMJudge:
         """
         if isinstance(question, Gain):
             return Answer.failed(question.n_answers, NOT_SAID)
-        kind = kind_of(question)
-        form = FORMS[kind]
+        form = form_of(question, self._form)
         finer = self._logprobs and form.read is read and bool(await self._llm.can("logprobs"))
 
         def request(places: Sequence[int], attempt: int) -> Request:
@@ -60,7 +61,7 @@ class LLMJudge:
                 self.prompt(question.at(places)),
                 max_tokens=MAX_TOKENS,
                 temperature=0.0,
-                schema=SCHEMAS[kind],  # here, so that the key in the trials is the key in the ledger
+                schema=SCHEMAS[form.template],  # here, so that the key in the trials is the key in the ledger
                 schema_name=form.reply.__name__,
                 replicate=self._replicate + attempt,
                 purpose="judge",
@@ -72,7 +73,7 @@ class LLMJudge:
             return values if reply is None else expected(reply, values)
 
         said = await ask_items(
-            self._llm, question.n_answers, request, form.reply, reader(question), self._reask,
+            self._llm, question.n_answers, request, form.reply, reader(question, self._form), self._reask,
             refine if finer else None,
         )  # fmt: skip
         return Answer(said.values, said.failures, said.keys[0], said.status, said.keys)
@@ -80,7 +81,7 @@ class LLMJudge:
     def prompt(self, question: Said) -> str:
         """The question in words."""
         nouns = {"noun": self._corpus.noun, "feature_noun": self._corpus.feature_noun}
-        return render(FORMS[kind_of(question)].template, **nouns, **self._told(question))
+        return render(form_of(question, self._form).template, **nouns, **self._told(question))
 
     def _told(self, question: Said) -> dict[str, Any]:
         """What the template of the question's kind gets beside the nouns."""

@@ -130,8 +130,10 @@ def test_directions_are_signs_and_only_missing_ones_are_asked_again():
 
 
 def test_schemas_are_strict():
-    assert SCHEMAS["match"] == SCHEMAS["intruder"]
-    assert SCHEMAS["directions"]["properties"]["answers"]["items"]["properties"]["direction"]["enum"] == [
+    assert SCHEMAS["judge/match.j2"] == SCHEMAS["judge/intruder.j2"]
+    assert SCHEMAS["judge/directions.j2"]["properties"]["answers"]["items"]["properties"]["direction"][
+        "enum"
+    ] == [
         "up",
         "down",
         "unchanged",
