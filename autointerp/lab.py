@@ -5,17 +5,20 @@ It composes what explainers must not import: scorers, judges and the run's data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from autointerp.develop import Develop
-from autointerp.explain.base import Comparison, DevelopScore, Mistakes
+from autointerp.evidence.assemble import strengths
+from autointerp.explain.base import Comparison, DevelopScore, Measured, Mistakes
 from autointerp.item_sets import SetProblem
 from autointerp.lab_tools import Kindred, Names, Neighbour, Nothing, Sides, Stratum, Strength, Tools
 from autointerp.prepare import Prepared
-from autointerp.schema import Evidence, Label
+from autointerp.schema import POSITIVE, Evidence, Label, ShownItem
 from autointerp.templates import render
 
 PANEL = 5  # features of each contrast beside the ones that a label names, with its mistakes
@@ -53,6 +56,27 @@ class LatentLab:
 
     def better(self, new: DevelopScore, old: DevelopScore) -> Comparison:
         return self._develop.better(new, old)
+
+    def measured(self) -> Measured:
+        features, names, sets, set_names = self._kindred.measured
+        return Measured(self._activations, features, names, sets, set_names)
+
+    def cards(self, places: Sequence[int]) -> list[ShownItem]:
+        rows, values = self._prepared.contrast_rows[list(places)], self._activations[list(places)]
+        shown = strengths(values, float(self._activations.max(initial=0.0))).tolist()
+        corpus = self._prepared.corpus
+        return [
+            ShownItem(str(corpus.ids[row]), strength, POSITIVE if value > 0 else "random", card)
+            for row, value, strength, card in zip(rows, values, shown, corpus.render(rows), strict=True)
+        ]
+
+    @cached_property
+    def _activations(self) -> np.ndarray:
+        """(n,) of the explain items that ``measured`` gives."""
+        rows, values = self._prepared.activations.latent(self._evidence.latent)
+        found = np.zeros(len(self._prepared.corpus), dtype=np.float32)
+        found[rows] = values
+        return found[self._prepared.contrast_rows]
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
         tools = Tools(self._prepared, self._evidence, self._kindred)

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import sparse
 
-from autointerp.corpus.gene_sets import GeneSets
+from autointerp.corpus.gene_sets import GeneSets, gene_sets
 from autointerp.evidence.assemble import spread
 from autointerp.evidence.coactivation import partners
 from autointerp.evidence.contrast import Contrasts, contrast_all
@@ -90,6 +90,19 @@ class Kindred:
     def similar(self) -> np.ndarray | None:
         """(m, 8) latents of the most similar direction."""
         return None if self.decoder is None else similar_latents(self.decoder)
+
+    @cached_property
+    def measured(self) -> tuple[sparse.csr_matrix, np.ndarray, sparse.csr_matrix, np.ndarray]:
+        """Of the explain items that contrasts come from: (n, g) features, their names, (s, g) gene sets, their names.
+
+        Features that label writers may not hear of are left out. About 8 bytes for each value that is not 0.
+        """
+        corpus, c = self._prepared.corpus, self._prepared.config
+        columns = np.flatnonzero(corpus.eligible)
+        features = corpus.features(self._prepared.contrast_rows)[:, columns].tocsr()
+        sets = gene_sets(c.gene_sets, corpus.feature_names) if c.gene_sets else None
+        members = sparse.csr_matrix((0, len(columns))) if sets is None else sets.members[:, columns].tocsr()
+        return features, corpus.feature_names[columns], members, np.array([]) if sets is None else sets.names
 
     @cached_property
     def rates(self) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from scipy import sparse
 
 from autointerp.schema import Evidence, Failure, Label, ShownItem
 
@@ -70,6 +71,23 @@ class Comparison(NamedTuple):
     p: float
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Explain items of one latent as they were measured, for an explainer that computes; at most 50,000 of them.
+
+    activations : (n,) float32, 0 where silent
+    features : (n, g) CSR, comparable between items, of cells log-normalized expression
+    names : (g,) str, all features that a label writer may hear of
+    sets : (s, g) CSR of ones, the gene sets of the run's collections; set_names : (s,) str; none without a collection
+    """
+
+    activations: np.ndarray
+    features: sparse.csr_matrix
+    names: np.ndarray
+    sets: sparse.csr_matrix
+    set_names: np.ndarray
+
+
 class Lab(Protocol):
     """What an explainer may do for one latent beside reading its evidence: with explain and develop items alone.
 
@@ -94,6 +112,14 @@ class Lab(Protocol):
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """What a tool says, in words of its template; also that there is no such tool, or what is wrong with its
         arguments. Tools are those of ``prompts/agent/tools.j2``."""
+        ...
+
+    def measured(self) -> Measured:
+        """Explain items, active and silent."""
+        ...
+
+    def cards(self, places: Sequence[int]) -> list[ShownItem]:
+        """Some of the items of ``measured`` as they are shown, without a panel."""
         ...
 
 
