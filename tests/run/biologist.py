@@ -13,6 +13,9 @@ FENCED = re.compile(r"<(title|description)>\n(.*?)\n</\1>", re.DOTALL)
 PANEL = re.compile(r"(\S+) (\d+\.\d+)")
 MARKED_CARD = re.compile(r"^cell (\d+):\n<cell>\n([^<]*)\n</cell>$", re.MULTILINE)
 MARK = re.compile("«([^»]+)»")
+CHANGED = re.compile(r"^- (\S+): .* \(([+-]\d+\.\d+) sd\)$", re.MULTILINE)  # of an amplified latent's report
+NUMBERED = re.compile(r"^gene (\d+): (\S+)$", re.MULTILINE)
+GENE = re.compile(r"[A-Z]+\d+[A-Z]?")
 NAMED = 6
 
 
@@ -52,6 +55,10 @@ def _judged(prompt: str) -> dict[str, Any]:
     described = " ".join(text for _, text in FENCED.findall(prompt))
     if "«like this»" in prompt:
         return _fuzzed(prompt, described)
+    if "was amplified in some" in prompt:
+        return {"choice": _matched(prompt)}
+    if "whether it then goes up" in prompt:
+        return _directed(prompt)
     if '{"choice"' in prompt:
         return {"choice": _odd_one_out(prompt)}
     strengths = '"strength"' in prompt
@@ -70,6 +77,26 @@ def _odd_one_out(prompt: str) -> int:
     cards = [set(re.findall(r"[A-Z][A-Z0-9]+", card)) for _, card in MARKED_CARD.findall(prompt)]
     shared = [sum(len(card & other) for other in cards) - len(card) for card in cards]
     return shared.index(min(shared)) + 1
+
+
+def _matched(prompt: str) -> int:
+    """The description whose genes rise most in the report."""
+    moved = {name: float(sd) for name, sd in CHANGED.findall(prompt)}
+    described = [text for kind, text in FENCED.findall(prompt) if kind == "description"]
+    gained = [sum(moved.get(gene, 0.0) for gene in GENE.findall(text)) for text in described]
+    return gained.index(max(gained)) + 1
+
+
+def _directed(prompt: str) -> dict[str, Any]:
+    """Up where the description speaks of genes of the same program: its names are the same but for the last letter."""
+    described = " ".join(text for _, text in FENCED.findall(prompt))
+    programs = {gene[:-1] for gene in GENE.findall(described)}
+    return {
+        "answers": [
+            {"feature": int(number), "direction": "up" if name[:-1] in programs else "unchanged"}
+            for number, name in NUMBERED.findall(prompt)
+        ]
+    }
 
 
 def _fuzzed(prompt: str, described: str) -> dict[str, Any]:

@@ -10,16 +10,15 @@ import pytest
 from autointerp import config
 from autointerp.score import match
 from autointerp.score.registry import SCORERS
-from tests.run.biologist import biologist, prompt_of
+from tests.run.biologist import CHANGED, biologist, prompt_of
 from tests.run.conftest import command, tables
 from tests.run.small_cells import BROUGHT
-from tests.scripted_server import ScriptedServer, say_json
+from tests.scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:FastICA did not converge")
 PLACE = "genes:0.03"  # within reach of the small cells' kernel readout
 NAMES = (f"match:{PLACE}", f"2afc:{PLACE}")
 QUICK = ("--embedding", "X_emb", "--dictionary", "ica", "--latents", 32, "--k", 3, "--group", "donor")
-CHANGED = re.compile(r"^- (\S+): .* \(([+-]\d+\.\d+) sd\)$", re.MULTILINE)
 DESCRIBED = re.compile(r"<description>\n(.*?)\n</description>", re.DOTALL)
 
 
@@ -69,22 +68,9 @@ def test_what_is_not_reachable_or_cannot_be_judged_says_why(ruled):
     assert len(failed) and failed.reason.str.contains("no label lists a feature").all()
 
 
-def answers(body, n=0):
-    """The biologist, and of descriptions the one whose genes rise most in the report."""
-    prompt = prompt_of(body)
-    if "was amplified" not in prompt:
-        return biologist(body)
-    moved = {name: float(sd) for name, sd in CHANGED.findall(prompt)}
-    gained = [
-        sum(moved.get(g, 0.0) for g in re.findall(r"[A-Z]+\d+[A-Z]?", said))
-        for said in DESCRIBED.findall(prompt)
-    ]
-    return say_json({"choice": gained.index(max(gained)) + 1})
-
-
 def test_a_model_is_counted_first_then_asked_once_and_its_answers_are_kept(cells, small_sigma, tmp_path):
     directory = tmp_path / "run"
-    with ScriptedServer(answers) as server:
+    with ScriptedServer(biologist) as server:
         named = ("--model", "openai/x", "--endpoint-name", "scripted", "--base-url", server.url)
         run = ("run", "--data", cells, *QUICK, "--controls", "none", *named, "--out", directory)
         assert command(*run, "--scorers", "signature").code == 0  # labels

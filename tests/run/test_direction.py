@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from dataclasses import replace
 
@@ -18,31 +17,17 @@ from autointerp.schema import Label
 from autointerp.score.registry import SCORERS
 from tests.llm.tiny_llama import save_tiny_llama
 from tests.results.stored_trials import KEYS, from_rows
-from tests.run.biologist import biologist, prompt_of
+from tests.run.biologist import GENE, biologist
 from tests.run.conftest import command
 from tests.run.small_cells import small_cells
-from tests.scripted_server import ScriptedServer, say_json
+from tests.scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:FastICA did not converge")
 QUICK = ("--embedding", "X_emb", "--dictionary", "ica", "--latents", 32, "--k", 3, "--group", "donor")
 NAMES = small_cells().var_names.to_numpy(dtype=str)
 HELD = set(NAMES[held_out_features(NAMES, 0)].tolist())
-ASKED = re.compile(r"^gene (\d+): (\S+)$", re.MULTILINE)
 SCORER = "direction:genes:0.3"
 TINKERED = 7  # one of the six latents that get a label
-
-
-def answers(body, n=0):
-    """The biologist, who knows which program a gene belongs to: what the description speaks of goes up."""
-    prompt = prompt_of(body)
-    if "whether it then goes up" not in prompt:
-        return biologist(body)
-    described = set(re.findall(r"PROG\d", prompt.partition("Everything between tags")[0]))
-    said = [
-        {"feature": int(number), "direction": "up" if name[:5] in described else "unchanged"}
-        for number, name in ASKED.findall(prompt)
-    ]
-    return say_json({"answers": said})
 
 
 def config(folder, held=True):
@@ -60,7 +45,7 @@ def scores(directory, scorer) -> pd.DataFrame:
 def asked(cells, tmp_path_factory):
     """The directory of a run in which a model wrote the labels and was asked about features kept from it."""
     folder = tmp_path_factory.mktemp("direction")
-    with ScriptedServer(answers) as server:
+    with ScriptedServer(biologist) as server:
         named = ("--model", "openai/x", "--endpoint-name", "scripted", "--base-url", server.url)
         run = ("run", "--data", cells, *QUICK, *config(folder), *named, "--scorers", "direction")
         ended = command(*run, "--out", folder / "run")
@@ -85,13 +70,12 @@ def test_who_knows_the_programs_predicts_features_that_the_label_does_not_name(a
 
 
 def test_the_ledger_holds_no_held_out_name_before_the_questions_about_directions(asked):
-    words = re.compile(r"[A-Z]+\d+[A-Z]?")
     with sqlite3.connect(asked / "ledger.sqlite") as db:
         purposes = dict(db.execute("SELECT key, purpose FROM answers"))
     told: dict[str, set[str]] = {"explain": set(), "judge": set()}
     with Ledger(asked / "ledger.sqlite", read_only=True) as ledger:
         for key, purpose in purposes.items():
-            told[purpose] |= set(words.findall(json.dumps(ledger.request(key)["messages"])))
+            told[purpose] |= set(GENE.findall(json.dumps(ledger.request(key)["messages"])))
     assert set(purposes.values()) == {"explain", "judge"}
     assert told["explain"] & set(NAMES) and not told["explain"] & HELD
     assert told["judge"] & HELD

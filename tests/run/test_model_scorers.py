@@ -14,7 +14,8 @@ from tests.run.conftest import command, tables
 from tests.run.small_cells import BROUGHT
 from tests.scripted_server import ScriptedServer, embedding
 
-SCORERS = ("--scorers", "simulation,intruder,embedding", "--embedding-model", "openai/vectors")
+ASKED = ("detection", "detection:masked", "fuzzing", "simulation", "intruder", "embedding")
+SCORERS = ("--scorers", ",".join(ASKED), "--embedding-model", "openai/vectors")
 NAMED = ("--model", "openai/x", "--endpoint-name", "scripted")
 PROGRAMS = [f"PROG{i}{letter}" for i in range(10) for letter in "ABCDEFGH"]
 
@@ -112,6 +113,8 @@ def test_files_lead_to_the_same_bytes(cells, live, tmp_path):
         assert command("report", directory).code == 0
         assert not unused.requests
     assert tables(directory) == tables(live[0])
+    trials = pd.read_parquet(directory / "trials.parquet")
+    assert set(trials[trials.control == ""].scorer) == set(ASKED)
 
 
 def answered(line: str) -> str:
