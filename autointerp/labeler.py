@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from autointerp.errors import UserError
-from autointerp.names import MODEL_EXPLAINERS, OWN_EXPLAINER, is_rule
+from autointerp.names import JUDGE_FORMS, MODEL_EXPLAINERS, OWN_EXPLAINER, is_rule
 
 if TYPE_CHECKING:
     from autointerp.config import RunConfig
     from autointerp.explain.base import Explainer
 
-LABEL, DEVELOP = (
-    "label:",
-    "develop:",
-)  # roles: who writes the labels of an explainer, who judges what it tries out
+LABEL, DEVELOP = "label:", "develop:"  # roles: who writes an explainer's labels, who judges what it tries out
 OPTIONS = {  # option -> the explainer that reads it
     "rounds": "agent", "hypotheses": "agent", "tools": "agent", "perturb": "agent", "samples": "best_of_n",
     "agreement": "one_shot",
@@ -43,6 +40,7 @@ class Labeler(BaseModel):
     judge: str
     judge_base_url: str | None
     judge_endpoint_name: str | None
+    judge_form: str = JUDGE_FORMS[0]
     logprobs: bool
     rounds: int
     hypotheses: int
@@ -74,6 +72,7 @@ def labeler_of(config: RunConfig, explainer: str) -> Labeler:
         judge=config.judge_name,
         judge_base_url=own.get("judge", config.base_url),
         judge_endpoint_name=None if "judge" in own else config.endpoint_name,
+        judge_form=config.judge_form,
         logprobs=config.logprobs,
         rounds=config.rounds,
         hypotheses=config.hypotheses,

@@ -155,7 +155,8 @@ def _develop(prepared: Prepared, explainers: Mapping[str, Explainer], session: S
     for name, explainer in explainers.items():
         if explainer.needs_lab:
             one = labeler_of(prepared.config, name)
-            judge = judge_of(prepared, session, one.judge, (), one.logprobs, DEVELOP + name)
+            role, form = DEVELOP + name, one.judge_form
+            judge = judge_of(prepared, session, one.judge, logprobs=one.logprobs, role=role, form=form)
             made[name] = Develop(prepared, judge)
     return made
 
