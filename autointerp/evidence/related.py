@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -37,15 +38,15 @@ class Kin:
 
         contrasts : against all silent items; titles : labels of an earlier pass, of those latents that have one
         """
-        found = [
+        found: list[tuple[Literal["together", "direction"], int, float]] = [
             ("together", int(o), float(j))
             for o, j in zip(self.together[latent], self.jaccard[latent], strict=True)
             if o >= 0 and j >= LEAST_JACCARD
         ][:TOLD]
         if self.similar is not None and self.decoder is not None:
             near = [int(o) for o in self.similar[latent] if o >= 0][:TOLD]
-            cosines = [float(self.decoder[latent] @ self.decoder[o]) for o in near]
-            found += [("direction", o, c) for o, c in zip(near, cosines, strict=True) if c >= LEAST_COSINE]
+            cosines = [(o, float(self.decoder[latent] @ self.decoder[o])) for o in near]
+            found += [("direction", o, cosine) for o, cosine in cosines if cosine >= LEAST_COSINE]
         return tuple(
             Related(
                 other,

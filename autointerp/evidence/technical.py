@@ -16,7 +16,7 @@ from autointerp.schema import TechnicalShare
 
 BINS, ITEMS_A_BIN = 20, 20
 LEAST_NAMED = 0.05  # a covariate of a smaller share is not called a latent's own
-AS_MUCH = 0.9  # a coarser group that explains so much of what a finer one does is named in its place
+AS_MUCH = 0.75  # a coarser group that explains so much of what a finer one does is named in its place
 
 
 def covariate_shares(
@@ -51,7 +51,7 @@ def named_covariate(shares: tuple[TechnicalShare, ...]) -> str | None:
     """The covariate that a latent may be an artifact of: that of the largest share, if it is 0.05 or more.
 
     Batches that hold several donors each explain less than these by no more than chance: of two groups the one with
-    fewer values is named where its share is at least 0.9 times the other's.
+    fewer values is named where its share is at least 0.75 times the other's.
     """
     known = [one for one in shares if one.share is not None]
     if not known:
