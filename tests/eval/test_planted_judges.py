@@ -9,6 +9,7 @@ import pytest
 from sklearn.decomposition import TruncatedSVD
 from sklearn.metrics import roc_auc_score
 
+from autointerp.questions import Change, Directions, Gain
 from autointerp.schema import Failure, Label, Question
 from eval.planted import FULL, load_params, planted_cells
 from eval.planted.judges import OracleJudge
@@ -66,3 +67,24 @@ def test_the_strength_of_marks_tells_little(few):
         mean = [np.mean([s[m] for m in marks]) for s, marks in zip(shown, items.marks, strict=True)]
         told.append(roc_auc_score(items.truth, mean))
     assert abs(np.mean(told) - 0.5) < 0.1
+
+
+def test_the_oracle_knows_where_genes_go_and_how_likely_a_label_is(few):
+    oracle = OracleJudge(few.cells)
+    factor = next(f for f in few.cells.factors if f.name == "t_cell")
+    other = next(f for f in few.cells.factors if f.name == "b_naive")
+    given = {one.factor: one.label for f in few.cells.factors for one in f.labels if one.grade == "oracle"}
+    stays = next(str(gene) for gene in few.cells.adata.var_names if gene not in {*factor.up, *factor.down})
+    asked = Directions("direction:genes:0.3", 0, given["t_cell"], (factor.up[0], stays))
+    assert asyncio.run(oracle.answer(asked)).values == (1.0, 0.0)
+    rises = tuple(Change(gene, 0.0, 1.0, 1.0) for gene in factor.up)
+    noise = (Change(stays, 0.0, 0.1, 0.1),)
+
+    def gain(name: str) -> float:
+        question = Gain("gain:genes:0.3", 0, given[name], rises, noise)
+        return asyncio.run(oracle.answer(question)).values[0]
+
+    assert gain("t_cell") > 0 > gain(other.name)
+    assert asyncio.run(oracle.answer(Gain("gain:genes:0.3", 0, given["t_cell"], noise, noise))).values == (0.0,)
+    strange = Label(0, "x", "Something else", "", "unknown", 1.0, ())
+    assert asyncio.run(oracle.answer(Gain("gain:genes:0.3", 0, strange, rises, noise))).values == (None,)
