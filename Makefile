@@ -4,7 +4,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-sae peers clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -24,6 +24,17 @@ lint: .venv ## ruff and mypy
 bench: .venv ## every benchmark under eval/bench, one after the other
 	@set -e; for file in $(sort $(wildcard eval/bench/[a-z]*.py)); do \
 		echo "== $$file"; $(BIN)/python -m "eval.bench.$$(basename $$file .py)" $(ARGS); done
+
+bench-sae: .venv ## speed of training and encoding beside the peers that are installed (make peers)
+	$(BIN)/python -m eval.bench.sae_speed $(ARGS)
+
+# An environment of their own: their pins clash with ours, and one of them patches torch. torchvision comes along with
+# transformers and fits no CPU build of torch; nothing here needs it.
+peers: .venv ## install SAELens, sparsify and dictionary_learning in .venv-peers, for tests and benchmarks beside them
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 \
+		sae-lens==6.54.12 eai-sparsify==1.3.3 dictionary-learning==0.1.0
+	.venv-peers/bin/python -m pip uninstall --quiet --yes torchvision
 
 clean: ## remove what is built and cached, but neither .venv nor runs/
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
