@@ -110,8 +110,8 @@ def reliability_rows(
 ) -> list[dict[str, Any]]:
     """What test items say of these confidences, per explainer and judge: for run.json, the report and the terminal.
 
-    ``stated`` and ``calibrated`` are compared on the same labels, those that have both and a test score; ``ours`` is
-    None, with the reason, where nothing was calibrated.
+    ``stated`` and ``calibrated`` are compared on the same labels, those that have both and a test score; where none was
+    calibrated, ``reason`` says why, and ``stated`` is over all labels with a test score.
     """
     if confidence.empty:
         return []
@@ -125,6 +125,7 @@ def reliability_rows(
         verdicts = labels.support.value_counts()
         scored = labels[labels.value.notna()]
         both = scored[scored.calibrated.notna()]
+        both = both if len(both) else scored
         passed = (both.value > PASSES).to_numpy()
         of = families[both.latent.to_numpy(dtype=int)]
         made = {
@@ -167,5 +168,9 @@ def confidence_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
             )
         else:
             said += f"; confidence not calibrated: {row['reason']}"
+            if stated:
+                said += (
+                    f" (as stated: mean {stated['mean']:.2f}, of which {stated['passed']:.0%} pass on test)"
+                )
         lines.append(said)
     return lines

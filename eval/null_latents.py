@@ -163,7 +163,7 @@ def _writer(explainer: str) -> str:
 def _reliability(row: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"n_labels": row["n_labels"], "reason": row["reason"]}
     for name in ("stated", "calibrated"):
-        told = row[name] or {}
+        told = row[name] if row["calibrated"] else {}  # both on the same labels, or neither
         found |= {"n": told.get("n", 0), "passed": told.get("passed")}
         found |= {f"{name}_{figure}": told.get(figure) for figure in ("mean", "brier", "ece")}
     return found

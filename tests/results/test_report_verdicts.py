@@ -44,7 +44,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 def said(page: Any, latent: int, verdict: str, comment: str = "", **edits: str) -> None:
     page.evaluate(f"location.hash = '#latent-{latent}'")
     page.wait_for_selector(f'#card .crumb:has-text("latent {latent}")')
-    page.click(f'#card .verdict button[data-verdict="{verdict}"]')
+    page.click(f'#card .reader button[data-verdict="{verdict}"]')
     for name, text in edits.items():
         page.fill(f"#verdict-{name}", text)
     if comment:
@@ -83,13 +83,13 @@ def test_verdicts_survive_a_reload_are_exported_and_come_back_as_labels(
     said(page, 2, "rejected", "three kinds of cells")
     said(page, 3, "artefact", "ambient RNA")
     said(page, 4, "accepted")
-    page.click('#card .verdict button[data-verdict="accepted"]')  # taken back
+    page.click('#card .reader button[data-verdict="accepted"]')  # taken back
     page.close()
 
     page = opened(payload, "#latent-1")
     page.wait_for_selector("#card[open]")
     assert page.input_value("#verdict-title") == "=cmd|' /C calc'!A0"
-    assert page.get_attribute('#card .verdict button[data-verdict="edited"]', "aria-pressed") == "true"
+    assert page.get_attribute('#card .reader button[data-verdict="edited"]', "aria-pressed") == "true"
     page.click("#close")
     assert page.inner_text("#export-verdicts") == "Export verdicts (4)"
     assert sorted(filter(None, page.locator("#table .verdict-mark").all_inner_texts())) == [
@@ -123,10 +123,10 @@ def test_a_verdict_is_of_one_label_of_one_run(opened: Callable[..., Any]) -> Non
         entry["label_id"] = f"{number:012x}"
     page = opened(payload, "#latent-1/markers")
     page.wait_for_selector("#card[open]")
-    page.click('#card .verdict button[data-verdict="rejected"]')
+    page.click('#card .reader button[data-verdict="rejected"]')
     page.click("#card .siblings button >> nth=1")
     page.wait_for_selector('#card .siblings button[aria-pressed="true"]:has-text("file:labels.csv")')
-    assert page.locator('#card .verdict [aria-pressed="true"]').count() == 0
+    assert page.locator('#card .reader [aria-pressed="true"]').count() == 0
     payload["latents"][2]["label_id"] = "another label"
     assert opened(payload).locator("#export-verdicts").is_hidden()
     payload["latents"][2]["label_id"] = f"{2:012x}"
@@ -142,7 +142,7 @@ def test_typing_a_comment_does_not_turn_the_card_and_hostile_titles_are_text(
     payload["latents"][1]["title"] = HOSTILE
     page = opened(payload, "#latent-1")
     page.wait_for_selector("#card[open]")
-    page.click('#card .verdict button[data-verdict="edited"]')
+    page.click('#card .reader button[data-verdict="edited"]')
     assert page.input_value("#verdict-title") == HOSTILE.replace("\r", "").replace("\n", "")
     page.press("#verdict-title", "ArrowLeft")
     page.press("#verdict-title", "ArrowRight")

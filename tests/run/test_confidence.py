@@ -47,6 +47,7 @@ def test_a_run_without_a_model_tests_every_label_on_develop(cells, tmp_path):
         (table.support == verdict).sum() for verdict in ("supported", "unsupported")
     )
     assert row["calibrated"] is None and "fewer than 40" in row["reason"]
+    assert row["stated"]["n"] == len(table)
     assert "labels unsupported" in ended.out and "fewer than 40" in ended.out
 
 

@@ -45,7 +45,7 @@ function verdictSection(entry, card, verdicts, changed) {
     const input = h(tag, { id: `verdict-${name}`, rows: tag === "textarea" ? "2" : null, maxlength: "2000", autocomplete: "off" });
     input.value = (now() || own)[name] || "";
     input.addEventListener("input", () => now() && save({ ...now(), [name]: input.value }));
-    return h("label", { class: name }, h("span", { class: "muted small" }, label), input);
+    return h("label", {}, h("span", { class: "muted small" }, label), input);
   };
   const edits = h("div", { class: "edits" }, field("title", "title", "input"), field("description", "description", "textarea"), field("key_features", "key features: GENE+; OTHER-", "input"));
   const comment = field("comment", "comment", "textarea");
@@ -69,7 +69,7 @@ function verdictSection(entry, card, verdicts, changed) {
     comment.hidden = !v;
     lost.hidden = verdicts.kept();
   }
-  const element = section("verdict", "Your verdict", "kept in this browser until you export it", h("div", { class: "choices", role: "group", "aria-label": "Verdict" }, buttons), edits, comment, lost);
+  const element = section("reader", "Your verdict", "kept in this browser until you export it", h("div", { class: "choices", role: "group", "aria-label": "Verdict" }, buttons), edits, comment, lost);
   show();
   return element;
 }
