@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -43,8 +44,8 @@ def intervene(
     from autointerp.errors import UserError, unknown_name
     from autointerp.intervene.report import Asked, report_intervention
 
-    if sigma <= 0:
-        raise UserError(f"--sigma {sigma:g}: σ lies above 0, for example 0.3.")
+    if not 0 < sigma < math.inf:
+        raise UserError(f"--sigma {sigma:g}: σ is a number above 0, for example 0.3.")
     which: Literal["genes", "classes"] = "genes" if readout == "genes" else "classes"
     if readout != which:
         raise unknown_name("--readout: no readout", readout, ("genes", "classes"))

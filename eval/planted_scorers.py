@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from autointerp.config import RunConfig
 from autointerp.controls import shuffled_labels
+from autointerp.intervene.amplified import Amplifier
 from autointerp.judge.base import Judge
 from autointerp.judge.signature import SignatureJudge
 from autointerp.judge.trivial import MalformedJudge, RandomJudge, SameJudge
@@ -59,6 +60,10 @@ class Planted:
 
     factors : names of those that become latents, in this order; None: all
     judged : scorers that ask a judge
+    dictionary : folder of one whose latents stand for these factors, in place of the activities themselves
+    decoder : MODULE:CALLABLE, how its edits are read
+    cache : where a dictionary's activations are kept
+    amplify : what amplifies its latents, in place of what a run has
     """
 
     def __init__(
@@ -68,6 +73,10 @@ class Planted:
         seed: int = 0,
         embedding: str = "pca",
         judged: Sequence[str] = JUDGED,
+        dictionary: Path | None = None,
+        decoder: str | None = None,
+        cache: Path = Path("cache"),
+        amplify: Callable[[Prepared], Amplifier] | None = None,
     ):
         self.cells, self.seed, self._judged = cells, seed, tuple(judged)
         names = [f.name for f in cells.factors] if factors is None else list(factors)
@@ -75,16 +84,20 @@ class Planted:
         self.factors = [cells.factors[column] for column in columns]
         adata = cells.adata.copy()
         adata.obsm["activations"] = cells.activity[:, columns]
+        latents = {"activations": "activations"} if dictionary is None else {"dictionary": str(dictionary)}
         self.made = Prepared(
             RunConfig(
                 data=Path("planted.h5ad"),
                 embedding=embedding,
-                activations="activations",
                 group="donor",
                 seed=seed,
+                decoder=decoder,
+                **latents,
             ),
             data=adata,
         )
+        self.made.cache = cache
+        self.made.amplifier = amplify(self.made) if amplify else None
         self.material = material_of(self.made)
         self.latents = self.made.chosen  # a factor that is too rare is no latent, as in any run
         test = self.made.split.rows("test")
@@ -168,13 +181,16 @@ class Planted:
         asked: Sequence[tuple[int, str, GradedLabel, Label]],
     ) -> pd.DataFrame:
         rows = []
+        oracles = [self._own(latent, self.factors[latent].oracle) for latent in self.latents]
         for scorer, name, judge in readers:
             for latent, grade, given, label in asked:
                 factor, items = self.factors[latent], self.items[scorer.name, latent]
                 place = (self.seed, name, scorer.name, factor.name, factor.family, grade, given.title)
                 quality = tuple(self.quality(latent, given).values())
+                if scorer.among is not None and not isinstance(items, Failure):
+                    items = scorer.among(self.material, items, label, latent, oracles)
                 if isinstance(items, Failure):
-                    rows.append((*place, "auroc", scorer.headline, None, items.message, *quality))
+                    rows.append((*place, scorer.metric, scorer.headline, None, items.message, *quality))
                     continue
                 questions = scorer.questions(label, latent, items, judge.batch_size, self.seed, ())
                 answers = [await judge.answer(question) for question in questions]

@@ -178,7 +178,8 @@ class Workbench:
                 down = self._point(-strength.s, held, back, before, below)
             mean = mean_change(after - before, groups)
             if readout.linear:  # the same of every item: how far they differ says nothing
-                mean = Mean(mean.value, *np.full((2, len(mean.value)), np.nan), LINEAR)
+                unknown = np.full(len(mean.value), np.nan)
+                mean = Mean(mean.value, unknown, unknown, LINEAR)
             changes[readout.name] = Changes(
                 readout, before.mean(0), mean, standardized(mean.value, readout.sd),
                 standardized((below - before).mean(0), readout.sd), dose_response(doses, np.stack(response)),

@@ -1,4 +1,4 @@
-"""Does simulation order labels by their quality, do choices put oracles above wrong labels, and is chance chance?"""
+"""Does simulation order labels by their quality, is the odd one found, and is chance chance?"""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import asyncio
 import numpy as np
 import pytest
 
-from autointerp.judge.trivial import MalformedJudge, RandomJudge, SameJudge
 from autointerp.questions import Change, Directions, Match, OddOneOut
 from autointerp.schema import Label, Question
 from eval.planted import FULL, load_params, planted_cells
 from eval.planted.judges import OracleJudge
 from eval.planted_scorers import Planted
-from eval.planted_strengths import INFORMED, JUDGES, matched, measured, summary
+from eval.planted_strengths import INFORMED, JUDGES, measured, summary
 from tests.eval.test_planted_judges import FEW
 
 
@@ -52,27 +51,22 @@ def test_noise_costs_what_it_should(table):
     assert means[0] > means[1] > means[2] > 0.2
 
 
-@pytest.mark.parametrize("judge", [INFORMED[0], "signature"])
-def test_the_right_label_is_chosen_and_a_wrong_one_is_not(table, judge):
-    means = rows(table, "mean", "match", "above_chance", judge).set_index("grade").value
-    assert means["oracle"] > 0.6 and abs(means["wrong"]) < 0.2
-    assert rows(table, "mean", "intruder", "above_chance", judge).value.item() > (
-        0.7 if judge != "signature" else 0.1
-    )
+@pytest.mark.parametrize(("judge", "least"), [(INFORMED[0], 0.7), ("signature", 0.1)])
+def test_the_odd_one_is_found(table, judge, least):
+    assert rows(table, "mean", "intruder", "above_chance", judge).value.item() > least
 
 
 def test_judges_that_know_nothing_are_at_chance(table):
     for judge in JUDGES[4:]:
         simulated = rows(table, "mean", "simulation", "pearson", judge, "random")
-        chosen = rows(table, "mean", "match", "above_chance", judge)
         odd = rows(table, "mean", "intruder", "above_chance", judge)
         if judge == "malformed":
-            assert all(part.value.isna().all() and (part.n == 0).all() for part in (simulated, chosen, odd))
+            assert all(part.value.isna().all() and (part.n == 0).all() for part in (simulated, odd))
         else:
             assert (simulated.value.abs() < (0.15 if judge == "random" else 1e-12)).all() and len(
                 simulated
             ) == 2
-            assert (chosen.value.abs() < 0.15).all() and abs(odd.value.item()) < 0.15
+            assert abs(odd.value.item()) < 0.15
 
 
 # ------------------------------------------------------------------------------------------------ the oracle
@@ -125,11 +119,3 @@ def test_labels_that_were_not_planted_are_failures(oracle, planted):
     asked = Match("match", 0, (label_of(planted, "hypoxia"), stranger), (Change("A", 1, 2, 1.0),))
     for question in (asked, Directions("d", 0, stranger, ("A", "B"))):
         assert answer(oracle, question) == (None,) * question.n_answers
-
-
-def test_matching_reads_labels_and_never_the_latent(planted):
-    one = matched(planted, "x", OracleJudge(planted.cells), ("oracle",))
-    assert one.value.mean() > 0.6 and one.value.max() == pytest.approx(0.8)
-    for judge, most in ((SameJudge("constant", 50.0), 0.15), (RandomJudge(0), 0.15)):
-        assert abs(matched(planted, "x", judge, ("oracle",)).value.mean()) < most
-    assert matched(planted, "x", MalformedJudge(), ("wrong",)).value.isna().all()

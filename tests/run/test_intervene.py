@@ -137,7 +137,9 @@ def test_what_is_out_of_reach_is_a_result_with_its_numbers(fitted, turned):
     [
         (["--latent", "32"], "--latent 32: the dictionary of"),
         (["--latent", "-1"], "has latents 0 … 31."),
-        (["--latent", "0", "--sigma", "0"], "σ lies above 0"),
+        (["--latent", "0", "--sigma", "0"], "--sigma 0: σ is a number above 0, for example 0.3."),
+        (["--latent", "0", "--sigma", "nan"], "--sigma nan: σ is a number above 0"),
+        (["--latent", "0", "--sigma", "inf"], "--sigma inf: σ is a number above 0"),
         (
             ["--latent", "0", "--readout", "pixels"],
             "--readout: no readout 'pixels'; found 'classes', 'genes'",
