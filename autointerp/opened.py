@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from autointerp.config import RunConfig
 from autointerp.corpus.base import Corpus
 from autointerp.errors import UserError
@@ -63,5 +65,10 @@ def check_modality(config: RunConfig, corpus: Corpus) -> None:
             )
         if reads_genes:
             raise UserError(f"--scorers {reads_genes[0]} reads genes, and {corpus.noun}s have none.")
+        blind = next((m for m in (config.model, config.judge) if m is not None and m.startswith("hf:")), None)
+        if blind and corpus.render(np.arange(1))[0].images:
+            raise UserError(
+                f"{blind}: models in this process see no images. Ask a vision model at an endpoint."
+            )
     elif reads_genes and getattr(corpus, "expression").kind == "scaled":  # noqa: B009
         raise UserError(f"--scorers {reads_genes[0]}: the matrix is scaled; pass --layer NAME of counts.")

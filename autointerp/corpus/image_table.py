@@ -14,6 +14,7 @@ from autointerp.corpus.image_files import ImageFault
 from autointerp.errors import UserError, unknown_name
 
 NAMED = 20  # bad rows that a warning names
+TOLD_EVERY = 1000
 
 
 class Bad(NamedTuple):
@@ -109,7 +110,8 @@ def checked(
             bad.append(Bad(number, file, str(fault)))
             continue
         kinds[i] = (image.dtype.name, image.shape[2])
-        told(i + 1, len(table))
+        if (i + 1) % TOLD_EVERY == 0:
+            told(i + 1, len(table))
     if kinds:
         (dtype, c), _ = Counter(kinds.values()).most_common(1)[0]
         for i, kind in kinds.items():
