@@ -11,7 +11,7 @@ from autointerp.prepare import Prepared
 MOST_ITEMS = 500  # of one set; a seeded sample of so many where there are more
 NAMED = ("active", "strong", "weak", "silent", "nearest silent", "co_firing", "decoder_similar")
 KINDS = {"nearest silent": "neighbour", "co_firing": "co_firing", "decoder_similar": "decoder_similar"}
-PHRASE = re.compile(r"^\s*(.*?)(?:\s+(with|without)\s+(\S+))?\s*$")
+PHRASE = re.compile(r"^(.*?)(?: (with|without) (\S+))?$")
 
 
 class SetProblem(ValueError):
@@ -37,8 +37,8 @@ class ItemSets:
         ------
         SetProblem : no such set, or no such feature
         """
-        found = PHRASE.match(phrase)
-        assert found is not None  # everything matches
+        found = PHRASE.match(" ".join(phrase.split()))
+        assert found is not None  # every line matches
         name, how, feature = found.groups()
         rows = self._sample(self._named(name))
         return rows if how is None else rows[self._expresses(rows, feature) == (how == "with")]

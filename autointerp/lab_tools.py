@@ -26,6 +26,7 @@ from autointerp.templates import render
 SHIFTS = 15  # a side, of a contrast
 LEAST_ITEMS = 5  # a side of a contrast
 CARDS = 8
+ROUNDS = 200  # permutations of a list of genes, so that a single set can have an FDR of 2 %
 NEAR, NEAR_FEATURES = 4, 6  # kindred latents of each kind, and the features named of each
 
 
@@ -179,7 +180,8 @@ class Tools:
         sets = GeneSets(enrichment.collection, enrichment.names, enrichment.members, sizes)
         listed = _as_contrasts(np.array(known, dtype=np.int64))
         moments = self._corpus.feature_moments()[0]
-        made = enrich(listed, sets, moments, self._corpus.eligible, self._prepared.config.seed)
+        seed = self._prepared.config.seed
+        made = enrich(listed, sets, moments, self._corpus.eligible, seed, ROUNDS)
         found = made.of(0, listed, self._corpus.feature_names) if known else ()
         raised = [one for one in found if one.direction == "up"]
         return render("agent/enrich.j2", **said, collection=enrichment.collection, sets=raised)

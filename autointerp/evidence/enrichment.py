@@ -68,7 +68,12 @@ class Enrichment:
 
 
 def enrich(
-    contrasts: Contrasts, sets: GeneSets, mean_expression: np.ndarray, eligible: np.ndarray, seed: int
+    contrasts: Contrasts,
+    sets: GeneSets,
+    mean_expression: np.ndarray,
+    eligible: np.ndarray,
+    seed: int,
+    most_rounds: int = MOST_ROUNDS,
 ) -> Enrichment:
     """Test every set on every latent's contrast.
 
@@ -76,6 +81,7 @@ def enrich(
     ----------
     mean_expression : (g,) on explain; genes expressed alike are exchanged for each other
     eligible : (g,) bool, the background
+    most_rounds : permutations at most; of one latent with one set, no FDR is under 4 / rounds
     """
     rng = np.random.default_rng([seed, 7])
     background = np.flatnonzero(eligible)
@@ -92,7 +98,7 @@ def enrich(
         by_size = np.argsort(np.diff(members.indptr), kind="stable")
         for stratum, inside in enumerate(np.array_split(by_size, STRATA)):
             strata[inside] = stratum
-        rounds = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(DRAWS / len(live))))
+        rounds = min(most_rounds, max(LEAST_ROUNDS, round(DRAWS / len(live))))
         rates = _discovery_rates(scores[live], members, bins, strata, rounds, rng)  # (strata, cells)
         inside = members.astype(np.int64).T.tocsc()
         for part, z in _blocks(scores[live], members, bins):
