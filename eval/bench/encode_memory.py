@@ -1,8 +1,9 @@
 """How much memory do encoding and fitting take for a million items? Bounded, whatever the file's size.
 
 ``python -m eval.bench.encode_memory`` writes a memmap of 10⁶ × 512 float32 (2 GB, in a temporary folder), encodes it,
-fits a dictionary to it, each in a process of its own, and writes results/encode_memory.csv beside this file. Gate:
-encoding takes less than 1 GiB beyond what the process holds before. Linux only.
+fits a dictionary to it, each in a process of its own, and writes results/encode_memory.csv beside this file. Gates:
+encoding takes less than 1 GiB beyond what the process holds before, and encoding to disk at most 1.3 times what
+`encode` itself takes within it. Linux only.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from eval.bench.llm_stack import machine
 
 OUT = Path(__file__).parent / "results" / "encode_memory.csv"
 GATE_BYTES = 1 << 30
+GATE_RATIO = 1.3
 BLOCK_ROWS = 8192
 ATOMS = 1024
 LATENTS = {"encode": 4096, "fit": 1024}
@@ -97,12 +99,24 @@ def work(name: str, folder: Path) -> dict[str, Any]:
     config = sae.DictionaryConfig(d=x.shape[1], m=LATENTS[name], k=K, steps=STEPS)
     if name == "encode":
         dictionary = sae.untrained(np.array(x[: 4 * BLOCK_ROWS]), config)
+        encode, spent = dictionary.encode, [0.0]
+
+        def timed(block: np.ndarray) -> sae.SparseCodes:
+            began = time.perf_counter()
+            codes = encode(block)
+            spent[0] += time.perf_counter() - began
+            return codes
+
+        dictionary.encode = timed  # type: ignore[assignment]
     started = time.perf_counter()
     with AnonymousMemory() as memory:
         if name == "encode":
             sae.encode_to_disk(dictionary, x, folder / "codes")
         else:
             sae.fit(x, config, checkpoint=folder / "checkpoint", checkpoint_every_s=10)
+    seconds = time.perf_counter() - started
+    ratio = seconds / spent[0] if name == "encode" else 0.0
+    held = memory.peak - memory.before < GATE_BYTES and ratio <= GATE_RATIO
     return {
         "work": name,
         "n": len(x),
@@ -110,13 +124,14 @@ def work(name: str, folder: Path) -> dict[str, Any]:
         "m": config.m,
         "k": config.k,
         "steps": STEPS if name == "fit" else "",
-        "seconds": round(time.perf_counter() - started),
+        "seconds": round(seconds),
+        "of_encoding_alone": round(ratio, 3) or "",
         "x_mib": x.nbytes >> 20,
         "extra_anonymous_mib": (memory.peak - memory.before) >> 20,
         "before_mib": memory.before >> 20,
         "peak_with_mapped_files_mib": resident("VmHWM") >> 20,
         "samples": memory.samples,
-        "gate": "" if name == "fit" else "held" if memory.peak - memory.before < GATE_BYTES else "broken",
+        "gate": "" if name == "fit" else "held" if held else "broken",
     }
 
 
@@ -148,7 +163,7 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(found)
     if found[0]["gate"] == "broken":
-        sys.exit("the gate is broken: encoding took more than 1 GiB")
+        sys.exit("a gate is broken: encoding took more than 1 GiB, or to disk 1.3 times the time")
 
 
 if __name__ == "__main__":

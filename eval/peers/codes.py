@@ -99,7 +99,7 @@ def scatter(made: torch.nn.Module) -> None:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for values in made.parameters():
-            values += 0.2 * torch.randn(values.shape, generator=generator)
+            values.add_(torch.randn(values.shape, generator=generator), alpha=0.2)
 
 
 READ = {

@@ -34,7 +34,10 @@ def sparsify(d: int, m: int, k: int, dead: torch.Tensor) -> dict[str, Work]:
         silent.add_(len(x))
         silent[out.latent_indices.flatten()] = 0
 
-    return {"train": train, "encode": lambda x: made.encode(x) and None}
+    def encode(x: torch.Tensor) -> None:
+        made.encode(x)
+
+    return {"train": train, "encode": encode}
 
 
 def dictionary_learning(d: int, m: int, k: int, dead: torch.Tensor) -> dict[str, Work]:
@@ -67,7 +70,10 @@ def saelens(d: int, m: int, k: int, dead: torch.Tensor) -> dict[str, Work]:
         adam.step()
         adam.zero_grad()
 
-    return {"train": train, "encode": lambda x: inference.encode(x) is None or None}
+    def encode(x: torch.Tensor) -> None:
+        inference.encode(x)
+
+    return {"train": train, "encode": encode}
 
 
 LIBRARIES = {"sparsify": sparsify, "dictionary_learning": dictionary_learning, "saelens": saelens}
