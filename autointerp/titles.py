@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import reduce
 
 import numpy as np
 
@@ -58,7 +57,9 @@ def _display_titles(prepared: Prepared, labels: Mapping[Place, Label]) -> dict[P
         fired |= {latent: _fired(prepared, latent) for latent in latents if latent not in fired}
         families[key] = [[latents[i] for i in one] for one in fire_together([fired[j] for j in latents])]
     several = {key: found for key, found in families.items() if len(found) > 1}
-    rows_of = [[reduce(np.union1d, (fired[j] for j in one)) for one in found] for found in several.values()]
+    rows_of = [
+        [np.unique(np.concatenate([fired[j] for j in one])) for one in found] for found in several.values()
+    ]
     apart = told_apart(prepared.corpus, prepared.contrast_rows, rows_of, prepared.config.seed)
     suffixes = {
         key: _suffixes(said, key[1]) for key, said in zip(several, apart, strict=True)

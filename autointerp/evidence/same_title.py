@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
 from scipy import sparse
 
 from autointerp.corpus.base import Corpus
-from autointerp.evidence.coactivation import jaccard
 from autointerp.evidence.contrast import contrast_all
 
 TOGETHER = 0.5  # Jaccard: where one of two latents fires, both do at least half of the time
+MOST_FAMILIES = 50  # of one title: more have no feature each that tells them from all the others
+BLOCK_LATENTS = 512
 
 
 def fire_together(fired: Sequence[np.ndarray]) -> list[list[int]]:
@@ -20,13 +20,27 @@ def fire_together(fired: Sequence[np.ndarray]) -> list[list[int]]:
 
     fired : per latent its rows, each once. Families and their members rise.
     """
-    family = list(range(len(fired)))
-    for i in range(len(fired)):
-        for j in range(i):
-            if family[i] != family[j] and jaccard(fired[i], fired[j]) >= TOGETHER:
-                joined, gone = sorted((family[i], family[j]))
-                family = [joined if one == gone else one for one in family]
-    return [[i for i, one in enumerate(family) if one == first] for first in dict.fromkeys(sorted(family))]
+    from scipy.sparse.csgraph import connected_components
+
+    k = len(fired)
+    if k == 0:
+        return []
+    columns = np.unique(np.concatenate(fired), return_inverse=True)[1]
+    sizes = np.array([len(rows) for rows in fired])
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    shape = (k, int(columns.max(initial=0)) + 1)
+    by_latent = sparse.csr_matrix((np.ones(len(columns)), columns, indptr), shape)  # (k, items) of ones
+    edges = []
+    for start in range(0, k, BLOCK_LATENTS):
+        shared = (by_latent[start : start + BLOCK_LATENTS] @ by_latent.T).tocoo()  # (b, k) counts
+        either = sizes[shared.row + start] + sizes[shared.col] - shared.data
+        kept = shared.data >= TOGETHER * either
+        edges.append(np.stack([shared.row[kept] + start, shared.col[kept]]))
+    one, other = np.concatenate(edges, axis=1)
+    of = connected_components(
+        sparse.coo_matrix((np.ones(len(one)), (one, other)), shape=(k, k)), directed=False
+    )[1]
+    return [np.flatnonzero(of == family).tolist() for family in dict.fromkeys(of.tolist())]
 
 
 def told_apart(
@@ -37,33 +51,27 @@ def told_apart(
     Parameters
     ----------
     rows : (n,) explain rows, rising
-    groups : per title, per family, the rows on which any latent of the family fires
+    groups : per title, per family, the rows on which any latent of the family fires, each once
 
     Returns
     -------
     Per title and family the raised features above the null of that contrast, most shifted first; none where a family
-    has no item of its own.
+    has no item of its own, or its title more than 50 families.
     """
-    sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for families in groups:
-        for i, own in enumerate(families):
-            others = reduce(
-                np.union1d, (other for j, other in enumerate(families) if j != i), np.empty(0, int)
-            )
-            sides[0].append(np.setdiff1d(own, others))
-            sides[1].append(np.setdiff1d(others, own))
-    if not sides[0]:
-        return []
-    active, silent = (_columns(side, rows) for side in sides)
+    contrasted = [families for families in groups if len(families) <= MOST_FAMILIES]
+    if not contrasted:
+        return [[[] for _ in families] for families in groups]
+    sides = [_sides(families, rows) for families in contrasted]
+    active, silent = (sparse.hstack([side[i] for side in sides], format="csr") for i in (0, 1))
     contrasts = contrast_all(corpus, rows, active, silent, "the others of its title", None, seed)
-    said = iter([f.name for f in contrasts.of(i, corpus.feature_names).up] for i in range(len(sides[0])))
-    return [[next(said) for _ in families] for families in groups]
+    said = iter([f.name for f in contrasts.of(i, corpus.feature_names).up] for i in range(active.shape[1]))
+    return [[next(said) if len(families) <= MOST_FAMILIES else [] for _ in families] for families in groups]
 
 
-def _columns(members: Sequence[np.ndarray], rows: np.ndarray) -> sparse.csr_matrix:
-    """Row numbers of each column -> (n, c) CSR of ones; rows outside of ``rows`` are left out."""
-    places = [np.searchsorted(rows, np.intersect1d(own, rows)) for own in members]
-    indptr = np.cumsum([0, *(len(own) for own in places)])
-    indices = np.concatenate(places)
-    ones = np.ones(len(indices), dtype=np.float32)
-    return sparse.csc_matrix((ones, indices, indptr), shape=(len(rows), len(members))).tocsr()
+def _sides(families: Sequence[np.ndarray], rows: np.ndarray) -> tuple[sparse.csc_matrix, sparse.csc_matrix]:
+    """(n, c) of ones where one family alone fires, and where others do and it does not."""
+    fires = np.zeros((len(rows), len(families)), dtype=np.float32)
+    for family, own in enumerate(families):
+        fires[np.searchsorted(rows, np.intersect1d(own, rows)), family] = 1
+    others = fires.sum(1, keepdims=True) - fires
+    return sparse.csc_matrix(fires * (others == 0)), sparse.csc_matrix((others > 0) * (1 - fires))

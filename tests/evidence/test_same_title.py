@@ -77,3 +77,12 @@ def test_many_titles_in_one_pass_and_rows_outside_the_contrast_do_not_matter(cor
     assert [said[0] for said in two] == ["OWN0", "OWN1"]
     assert [said[0] for said in three[:2]] == ["OWN1", "OWN0"]
     assert told_apart(corpus, rows, [], seed=0) == []
+
+
+def test_a_title_of_very_many_families_takes_no_contrast_and_no_time(corpus):
+    rng = np.random.default_rng(0)
+    fired = [np.sort(rng.permutation(400)[:8]) for _ in range(1500)]
+    families = fire_together(fired)
+    assert sum(map(len, families)) == 1500 and len(families) > 200
+    many, two = told_apart(corpus, np.arange(400), [fired, [np.arange(60), np.arange(60, 120)]], seed=0)
+    assert many == [[]] * 1500 and [said[0] for said in two] == ["OWN0", "OWN1"]

@@ -17,6 +17,7 @@ from autointerp.judging import Judged, Plan
 from autointerp.labeling import Labels
 from autointerp.schema import POSITIVE, Trials
 from autointerp.score.confidence import PASSES
+from tests.run.biologist import is_judging
 from tests.run.conftest import command
 from tests.run.small_cells import BROUGHT
 from tests.tiny_corpus import label
@@ -52,13 +53,19 @@ def test_a_run_without_a_model_tests_every_label_on_develop(cells, tmp_path):
 
 
 def test_a_judging_model_is_asked_about_develop_only_on_demand(cells, server, tmp_path):
-    options = ("run", "--data", cells, *BROUGHT, "--explainer", "markers", "--judge", "openai/x")
-    where = ("--base-url", server.url, "--out", tmp_path / "run", "--controls", "none", "--max-latents", "2")
-    assert command(*options, *where).code == 0
+    asked = ("--explainer", "one_shot", "--model", "openai/x", "--agreement", "2", "--max-latents", "2")
+    where = ("--base-url", server.url, "--out", tmp_path / "run", "--controls", "none")
+    assert command("run", "--data", cells, *BROUGHT, *asked, *where).code == 0
     table = read(tmp_path / "run")
     assert set(table.support) == {"not tested"} and table.develop_auroc.isna().all()
     assert set(table.reason) == {"openai/x was not asked about develop items; --calibrate asks"}
-    ended = command(*options, *where, "--calibrate")
+    assert (
+        sum(not is_judging(request.body) for request in server.requests) == 2 * 3
+    )  # a label and two samples each
+    labels = pd.read_csv(tmp_path / "run" / "labels.csv", keep_default_na=False)
+    assert labels[labels.title != ""].agreement.tolist() == ["1", "1"]  # this model never changes its mind
+    assert table.agreement.astype(float).tolist() == [1, 1]
+    ended = command("run", "--data", cells, *BROUGHT, *asked, *where, "--calibrate")
     assert ended.code == 0, ended.err
     assert set(read(tmp_path / "run").support) <= {"supported", "unsupported"}
 
