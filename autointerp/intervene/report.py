@@ -5,6 +5,7 @@ Classes and perturbations that effects are held against are read here alone: no 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def _reported(prepared: Prepared, source: Path, asked: Asked, progress: Progress
         _write(unreached_tables(made, bench), directory)
         raise UserError(
             f"Latent {asked.latent} does not reach σ = {asked.sigma:g} ({made.strength.reason}). "
-            f"Its strengths are in {directory / 'strength.csv'}. Pass a smaller --sigma or another --latent."
+            f"Its strengths are in {directory / 'strength.csv'}. {_instead(made.strength.most)}"
         )
     claimed = claims_of(source, asked.latent)
     tables = intervention_tables(made, bench, claimed)
@@ -289,6 +290,14 @@ def _against_real(
             moved.append(bench.mean_shift(other, strength.s, genes))
     progress("random latents", len(others), len(others), "")
     return agreement_table(made.changes["genes"], real, moved)
+
+
+def _instead(most: float) -> str:
+    """What to ask for of a latent whose items stay on the data up to σ = ``most``; one digit, rounded down."""
+    if most < 1e-6:
+        return "Pass another --latent."
+    digit = 10.0 ** math.floor(math.log10(most))
+    return f"Pass --sigma {math.floor(most / digit) * digit:g}, which it reached, or another --latent."
 
 
 def _next(source: Path) -> str:

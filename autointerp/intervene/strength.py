@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,12 @@ class Strength:
     @property
     def reachable(self) -> bool:
         return not self.reason
+
+    @property
+    def most(self) -> float:
+        """The greatest σ that was seen on the way there, up to the first strength under which 20 % leave the data."""
+        on_data = list(takewhile(lambda point: point.leaving < MOST_LEAVING, self.curve))
+        return max(point.sigma for point in on_data)
 
 
 def strength_grid(unit: float) -> np.ndarray:

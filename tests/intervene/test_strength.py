@@ -70,6 +70,7 @@ def test_leaving_the_data_first_is_not_reachable():
         found.reason.startswith("not_reachable: ") and "of the items leave the data at s = " in found.reason
     )
     assert found.leaving >= 0.2 and found.reached < 0.3
+    assert found.most == max(point.sigma for point in found.curve if point.leaving < 0.2) > 0
 
 
 def test_items_may_leave_between_the_last_strengths():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -128,7 +130,14 @@ def test_what_is_out_of_reach_is_a_result_with_its_numbers(fitted, turned):
     ended = command("intervene", fitted, "--latent", latent, "--sigma", "50")
     assert ended.code == 2 and len(ended.out) == 0
     assert f"Latent {latent} does not reach σ = 50 (not_reachable: " in ended.lines[-1]
-    curve = pd.read_csv(fitted / "interventions" / f"latent-{latent}" / "strength.csv")
+    folder = fitted / "interventions" / f"latent-{latent}"
+    summary = pd.read_csv(folder / "summary.csv").set_index("measure")
+    assert summary["value"]["sigma asked for"] == 50
+    assert summary["note"]["sigma on develop"].startswith("not_reachable: ")
+    smaller = re.search(r"Pass --sigma (\S+), which it reached", ended.lines[-1])[1]
+    assert command("intervene", fitted, "--latent", latent, "--sigma", smaller).code == 0
+    ended = command("intervene", fitted, "--latent", latent, "--sigma", "50")
+    curve = pd.read_csv(folder / "strength.csv")
     assert curve["sigma"].max() < 50 and curve["leaving"].max() >= 0.2
 
 
