@@ -93,6 +93,18 @@ Perturb = Annotated[
 GeneSets = Annotated[
     list[Path] | None, typer.Option("--gene-sets", help="GMT file of gene sets; may be repeated")
 ]
+Covariates = Annotated[
+    str | None,
+    typer.Option(
+        help="obs columns, comma-separated, e.g. batch: label writers hear how much of a latent each explains"
+    ),
+]
+Show = Annotated[
+    str | None,
+    typer.Option(
+        "--show-metadata", help="obs columns, comma-separated, whose values label writers are shown"
+    ),
+]
 Ontology = Annotated[
     Path | None,
     typer.Option(help="OBO or JSON file, such as cl.obo: titles that are one of its terms get its id"),

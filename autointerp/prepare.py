@@ -26,7 +26,7 @@ from autointerp.evidence.contrast import Contrasts, contrast_all
 from autointerp.evidence.decoder_similar import similar_latents
 from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_not_explainable
 from autointerp.evidence.matched import matched_sides
-from autointerp.evidence.metadata import Asked, asked
+from autointerp.evidence.metadata import Asked, asked, check_columns
 from autointerp.evidence.ontology import read_ontology
 from autointerp.evidence.splits import Split, split_items
 from autointerp.intervene.held_out import held_out_features
@@ -148,7 +148,7 @@ class Prepared:
             read_gmt(path)
         if c.ontology:
             read_ontology(c.ontology)
-        _ = self.asked
+        check_columns(corpus.obs, c.covariates, c.show_metadata)
         if c.activations is not None:
             _ = self.activations
         else:
@@ -253,6 +253,10 @@ class Prepared:
     def asked(self) -> Asked:
         """What of the user's columns label writers may hear."""
         c = self.config
+        if c.show_metadata:
+            self.notes.append(
+                f"Label writers that ask a model are shown the values of {', '.join(c.show_metadata)}."
+            )
         cut = self.split.mode != "item"
         return asked(self.corpus.obs, c.group, self.corpus.groups, c.covariates, c.show_metadata, cut)
 

@@ -30,6 +30,16 @@ class Asked:
     within: np.ndarray | None = None
 
 
+def check_columns(obs: pd.DataFrame, covariates: Sequence[str], shown: Sequence[str]) -> None:
+    """Refuse, by UserError, a column that obs does not have."""
+    for option, columns in (("--covariates", covariates), ("--show-metadata", shown)):
+        for column in columns:
+            if column not in obs.columns:
+                raise unknown_name(
+                    "obs has no column", column, obs.columns, f"Pass one of them with {option}."
+                )
+
+
 def asked(
     obs: pd.DataFrame,
     group: str | None,
@@ -42,18 +52,8 @@ def asked(
 
     group, groups : the column that cuts the splits, and its (n,) values, '' for control rows
     cut_by_group : whether whole groups are held out; p-values are over groups then, and nulls permute within them
-
-    Raises
-    ------
-    UserError
-        For a column that obs does not have.
     """
-    for option, columns in (("--covariates", covariates), ("--show-metadata", shown)):
-        for column in columns:
-            if column not in obs.columns:
-                raise unknown_name(
-                    "obs has no column", column, obs.columns, f"Pass one of them with {option}."
-                )
+    check_columns(obs, covariates, shown)
     told: dict[str, np.ndarray] = {}
     numbers: dict[str, np.ndarray] = {}
     if group is not None and groups is not None:

@@ -33,6 +33,8 @@ def refused(*arguments, saying=()):
         (("--embedding", "none.npy"), ("No such file: none.npy",)),
         (("--gene-symbols", "symbol"), ("var has no column 'symbol'", "--gene-symbols")),
         (("--group", "doner"), ("'doner'", "'donor', 'kind', 'one'", "--group")),
+        (("--covariates", "kind,knd"), ("'knd'", "Did you mean kind?", "--covariates")),
+        (("--show-metadata", "knd"), ("'knd'", "Did you mean kind?", "--show-metadata")),
         (("--category", "knd"), ("'knd'", "Did you mean kind?", "--category")),
         (("--layer", "counts"), ("layers has no key 'counts'",)),
         (("--matrix", "count"), ("--matrix", "'count'")),

@@ -97,6 +97,8 @@ def test_metadata_is_withheld_until_it_is_opened():
         want = pd.Series(kinds[active]).value_counts()
         assert {value: n for value, n, _ in told_of.values} == want.to_dict()
         assert all(of == (kinds == value).sum() for value, _, of in told_of.values)
+    assert made.asked and "Label writers that ask a model are shown the values of kind." in made.notes
+    assert told()[0].asked and not any("shown the values" in note for note in told()[0].notes)
 
 
 def test_rules_pay_for_none_of_it():
