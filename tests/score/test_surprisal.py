@@ -43,7 +43,7 @@ class Likely:
         self.said, self.asked = list(said), []
 
     def request(self, **fields):
-        return SimpleNamespace(**fields)
+        return SimpleNamespace(key=f"key{len(self.asked)}", **fields)
 
     async def ask(self, request):
         self.asked.append(tuple(m["content"] for m in request.messages))
