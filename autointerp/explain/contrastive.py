@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from autointerp.evidence.assemble import spread
 from autointerp.explain.base import Lab
 from autointerp.explain.one_shot import asked_label
+from autointerp.explain.told import CHARS_PER_TOKEN, FEWER, TOKENS
 from autointerp.llm.client import LLM
+from autointerp.pictures import length
 from autointerp.schema import LABEL_KINDS, Evidence, Failure, Label
 from autointerp.templates import render
 
 PAIRS, LINES = 20, 20
-FEWER = 4  # times fewer pairs, for a model whose context is too short for that
+PLANS = (  # (pairs, lines of one side of a contrast), from all that a prompt tells to the least
+    *((pairs, LINES) for pairs in range(PAIRS, 6, -1)),
+    *((6, lines) for lines in range(LINES, 4, -1)),
+    *((pairs, 4) for pairs in range(6, 1, -1)),
+)
 
 
 class Contrastive:
@@ -28,11 +36,17 @@ class Contrastive:
         self.samples = samples
 
     async def explain(self, evidence: Evidence, llm: LLM, lab: Lab | None = None) -> Label | Failure:
-        prompts = (self.prompt(evidence, most) for most in (PAIRS, PAIRS // FEWER))
+        prompts = (self.prompt(evidence, tokens) for tokens in (TOKENS, TOKENS // FEWER))
         return await asked_label(prompts, evidence.latent, self.name, llm, self.samples)
 
-    def prompt(self, evidence: Evidence, most: int = PAIRS) -> str:
-        """Pairs spread over strength, after the contrasts, the one against look-alikes first."""
+    def prompt(self, evidence: Evidence, tokens: int = TOKENS) -> str:
+        """As many pairs, spread over strength, and lines of the contrasts as about so many tokens hold."""
+        fits = bisect_left(
+            PLANS, True, key=lambda plan: length(self._prompt(evidence, *plan)) <= tokens * CHARS_PER_TOKEN
+        )
+        return self._prompt(evidence, *PLANS[min(fits, len(PLANS) - 1)])
+
+    def _prompt(self, evidence: Evidence, most: int, lines: int) -> str:
         pairs = [
             (item, like)
             for item, like in zip(evidence.shown, evidence.look_alikes, strict=True)
@@ -47,7 +61,7 @@ class Contrastive:
             n_active=evidence.n_active,
             n_explain=evidence.n_explain,
             contrasts=near_first,
-            lines=LINES,
+            lines=lines,
             pairs=[pairs[i] for i in spread(len(pairs), most)],
             n_pairs=len(pairs),
             kinds=LABEL_KINDS,

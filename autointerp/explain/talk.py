@@ -14,7 +14,9 @@ from autointerp.explain.hypotheses import CallingTurn, Turn
 from autointerp.explain.one_shot import reask_message
 from autointerp.llm.client import LLM
 from autointerp.llm.parse import strict_schema
-from autointerp.schema import Failure
+from autointerp.llm.request import content_of
+from autointerp.pictures import cut
+from autointerp.schema import Failure, Rendering
 from autointerp.templates import render
 
 MAX_TOKENS = 6000
@@ -46,7 +48,7 @@ class Talk:
 
     async def ask(self, text: str) -> Turn | CallingTurn | Failure:
         """Say something, and answer calls until there is a reply that is none."""
-        self._messages.append({"role": "user", "content": text})
+        self._say(text)
         form: type[Turn | CallingTurn] = CallingTurn if self._tools and not self._native else Turn
         for calling_left in range(CALLING_REPLIES if self._tools else 0, -1, -1):
             request = self._request(form, calling_left)
@@ -66,17 +68,19 @@ class Talk:
             self.keys += answered.keys
             self.status = max(self.status, answered.status, key=("", "ok", "repaired", "reasked").index)
             said = answered.value
-            self._messages.append({"role": "assistant", "content": said.model_dump_json(exclude_defaults=True)})
+            self._messages.append(
+                {"role": "assistant", "content": said.model_dump_json(exclude_defaults=True)}
+            )
             calls = said.calls if isinstance(said, CallingTurn) else []
             if not calls or not calling_left:
                 return said
             results = [
-                (one.tool, await self._call(one.tool, one.arguments(self._fields.get(one.tool, []))))
+                (one.tool, _seen(await self._call(one.tool, one.arguments(self._fields.get(one.tool, [])))))
                 for one in calls[:MOST_CALLS]
             ]
             text = render("agent/results.j2", results=results, n_unanswered=max(0, len(calls) - MOST_CALLS),
                           last=calling_left == 1)  # fmt: skip
-            self._messages.append({"role": "user", "content": text})
+            self._say(text)
         raise AssertionError("the last reply is an answer or a failure")
 
     def _request(self, form: type[Turn | CallingTurn], calling_left: int) -> Any:
@@ -94,9 +98,13 @@ class Talk:
         )
 
     async def _answer_calls(self, text: str, calls: Sequence[Mapping[str, Any]]) -> None:
-        """A provider's tool calls, each with its result; an id that is missing is made up from its place."""
+        """A provider's tool calls, each with its result; an id that is missing is made up from its place.
+
+        Tools answer in text alone: pictures follow in a message of their own.
+        """
         asked = [_plain(call, place) for place, call in enumerate(calls)]
         self._messages.append({"role": "assistant", "content": text or None, "tool_calls": asked})
+        pictures: list[bytes] = []
         for place, one in enumerate(asked):
             name = one["function"]["name"]
             if place >= MOST_CALLS:
@@ -105,7 +113,14 @@ class Talk:
                 )
             else:
                 said = await self._said(name, one["function"]["arguments"])
-            self._messages.append({"role": "tool", "tool_call_id": one["id"], "content": said})
+            seen = _seen(said)
+            pictures += seen.images
+            self._messages.append({"role": "tool", "tool_call_id": one["id"], "content": seen.text})
+        if pictures:
+            self._say(render("agent/pictures.j2", shown=Rendering("", tuple(pictures))))
+
+    def _say(self, text: str) -> None:
+        self._messages.append({"role": "user", "content": content_of(text)})
 
     async def _said(self, name: str, arguments: str) -> str:
         try:
@@ -115,6 +130,13 @@ class Talk:
         if not isinstance(given, dict):
             return render("agent/refused.j2", tool=name, problem="its arguments are no JSON object")
         return await self._call(name, given)
+
+
+def _seen(said: str) -> Rendering:
+    """What a tool says, its pictures apart."""
+    pieces = cut(said)
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    return Rendering(text, tuple(piece for piece in pieces if isinstance(piece, bytes)))
 
 
 def _plain(call: Mapping[str, Any], place: int) -> dict[str, Any]:

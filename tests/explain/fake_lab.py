@@ -9,6 +9,7 @@ import numpy as np
 from autointerp.explain.base import Comparison, DevelopScore, Mistake, Mistakes
 from autointerp.llm.client import Answered
 from autointerp.llm.request import Reply
+from autointerp.pictures import marked
 from autointerp.schema import Failure, Label, Rendering, ShownItem
 
 
@@ -25,6 +26,7 @@ class FakeLab:
     """values : title -> develop AUROC, or None; a difference of 0.05 is significant."""
 
     perturbs = False
+    pictures: tuple[bytes, ...] = ()
 
     def __init__(self, n_mistakes: int = 1, **values: float | None):
         self.values, self.n_mistakes = values, n_mistakes
@@ -37,7 +39,7 @@ class FakeLab:
         return develop_score(label, value, reason="" if value is not None else "no answers")
 
     def mistakes(self, score, most):
-        item = ShownItem("", 0, "neighbour", Rendering("a card"), (("CD3D", 0.0),))
+        item = ShownItem("", 0, "neighbour", Rendering("a card", self.pictures), (("CD3D", 0.0),))
         wrong = (Mistake(item, 77.0),) * min(self.n_mistakes, most)
         return Mistakes(wrong, self.n_mistakes, (), 0)
 
@@ -49,7 +51,7 @@ class FakeLab:
 
     async def call(self, tool, arguments):
         self.called.append((tool, dict(arguments)))
-        return f"{tool} says something"
+        return f"{tool} says something" + marked(self.pictures)
 
 
 class TalkingModel:

@@ -174,3 +174,28 @@ def test_a_look_at_an_edit_is_remembered():
     found, _ = explain(lab, {"calls": [{"tool": "perturb", "strength": 2.0}]}, hypotheses("a"))
     assert found.saw_edits and lab.called == [("perturb", {"strength": 2.0})]
     assert not explain(FakeLab(n_mistakes=0, a=0.9), hypotheses("a"))[0].saw_edits
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_pictures_reach_the_model_as_pictures(native):
+    """In what it is told, and in what tools say; a provider's tool message is text, so they follow it."""
+    lab = FakeLab(n_mistakes=1, a=0.9, b=0.95)
+    lab.pictures = (b"a picture",)
+    asked = (
+        (call("examples", stratum="strong"),)
+        if native
+        else {"calls": [{"tool": "examples", "stratum": "strong"}]}
+    )
+    _, model = explain(lab, asked, hypotheses("a"), hypotheses(), native=native)
+    kinds = [
+        [part["type"] for part in m["content"]] if isinstance(m["content"], list) else m["role"]
+        for m in model.requests[-1].messages
+    ]
+    seen = ["text", "image_url"] if native else ["text", "image_url", "text"]
+    assert kinds[1:] == [
+        "assistant",
+        *(["tool"] if native else []),
+        seen,
+        "assistant",
+        ["text", "image_url", "text"],
+    ]
