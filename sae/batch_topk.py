@@ -50,11 +50,14 @@ class BatchTopK(Varying):
         with torch.no_grad():
             least = a.flatten().topk(len(a) * self.config.k).values[-1]
             kept = (a >= least) & (a > 0)  # (b, m)
-            if bool(kept.any()):
-                smallest = a[kept].min()
-                first = not bool(self.threshold)
-                self.threshold.copy_(smallest if first else self.threshold.lerp(smallest, 1 - MOMENTUM))
+            self.follow(a[kept])
         return a * kept
+
+    def follow(self, kept: Tensor) -> None:
+        """Move ``threshold`` towards the smallest of the activations (e,) that a batch kept."""
+        if len(kept):
+            smallest, first = kept.min(), not bool(self.threshold)
+            self.threshold.copy_(smallest if first else self.threshold.lerp(smallest, 1 - MOMENTUM))
 
     def _reconstruction(self, x: Scaled, a: Tensor) -> tuple[Tensor, Tensor]:
         """Share of the variance missed, (), and the error (b, d)."""

@@ -146,36 +146,71 @@ def largest(start, stop, pre, bias, k, lanes, indices, values):  # type: ignore[
 
 
 @Compiled
-def reconstruct(start, stop, offsets, latents, values, x, w, error, products, squares):  # type: ignore[no-untyped-def]
-    """Rows of x − code @ w, and the products of each row with the w of its entries.
+def count_above(start, stop, pre, least, counts):  # type: ignore[no-untyped-def]
+    """counts (b,): entries of each row of pre (b, m) that are > least (m,)."""
+    for r in range(start, stop):
+        row, found = pre[r], 0
+        for i in range(len(row)):
+            found += row[i] > least[i]
+        counts[r] = found
 
-    offsets (b + 1,), latents (e,), values (e,) : the code, by row
+
+@Compiled
+def fill_above(start, stop, pre, least, offsets, latents, values):  # type: ignore[no-untyped-def]
+    """Latents and values (e,) of these entries, by row and rising latent, from offsets (b + 1,) on."""
+    for r in range(start, stop):
+        row, e = pre[r], offsets[r]
+        for i in range(len(row)):
+            if row[i] > least[i]:
+                latents[e], values[e] = i, row[i]
+                e += 1
+
+
+@Compiled
+def reconstruct(start, stop, offsets, latents, values, x, w, ends, error, products, squares):  # type: ignore[no-untyped-def]
+    """Rows of x − code @ w, for each group of latents with all groups before it, and their products with w.
+
+    offsets (b + 1,), latents (e,), values (e,) : the code, by row; latents rise within a row if there are groups
     x : (b, d), w : (m, d), float32
-    error (b, d), products (e,), squares (b,) float64 : written; squares are ‖error‖²
+    ends : (g,) the latent after the last of each group
+    error : (g, b, d) written: the sum of the errors of a group and all after it
+    products : (e,) written, of ``error`` of the entry's group with the entry's row of w
+    squares : (b,) float64 written, Σ‖error‖² over groups
     """
     d = x.shape[1]
     for r in range(start, stop):
-        row = error[r]
-        row[:] = x[r]
-        first, last = offsets[r], offsets[r + 1]
-        e = first
-        while e + 3 < last:
-            w0, w1, w2, w3 = w[latents[e]], w[latents[e + 1]], w[latents[e + 2]], w[latents[e + 3]]
-            a0, a1, a2, a3 = values[e], values[e + 1], values[e + 2], values[e + 3]
+        e, last = offsets[r], offsets[r + 1]
+        squares[r] = 0
+        for g in range(len(ends)):
+            row = error[g, r]
+            row[:] = x[r] if g == 0 else error[g - 1, r]
+            until = last if g == len(ends) - 1 else e
+            while until < last and latents[until] < ends[g]:
+                until += 1
+            while e + 3 < until:
+                w0, w1, w2, w3 = w[latents[e]], w[latents[e + 1]], w[latents[e + 2]], w[latents[e + 3]]
+                a0, a1, a2, a3 = values[e], values[e + 1], values[e + 2], values[e + 3]
+                for i in range(d):
+                    row[i] -= a0 * w0[i] + a1 * w1[i] + a2 * w2[i] + a3 * w3[i]
+                e += 4
+            while e < until:
+                w0, a0 = w[latents[e]], values[e]
+                for i in range(d):
+                    row[i] -= a0 * w0[i]
+                e += 1
+            square = np.float32(0)
             for i in range(d):
-                row[i] -= a0 * w0[i] + a1 * w1[i] + a2 * w2[i] + a3 * w3[i]
-            e += 4
-        while e < last:
-            w0, a0 = w[latents[e]], values[e]
+                square += row[i] * row[i]
+            squares[r] += square
+        for g in range(len(ends) - 2, -1, -1):
+            row, after = error[g, r], error[g + 1, r]
             for i in range(d):
-                row[i] -= a0 * w0[i]
-            e += 1
-        total = np.float32(0)
-        for i in range(d):
-            total += row[i] * row[i]
-        squares[r] = total
-        for e in range(first, last):
-            w0, product = w[latents[e]], np.float32(0)
+                row[i] += after[i]
+        g = 0
+        for e in range(offsets[r], last):
+            while latents[e] >= ends[g]:
+                g += 1
+            row, w0, product = error[g, r], w[latents[e]], np.float32(0)
             for i in range(d):
                 product += row[i] * w0[i]
             products[e] = product
@@ -199,9 +234,12 @@ def by_latent(start, stop, offsets, latents, values, products, starts, rows, tak
 
 
 @Compiled
-def gradients(start, stop, starts, rows, taken, slopes, scale, error, x, w, grad_w, grad_e, grad_b, squares):  # type: ignore[no-untyped-def]
+def gradients(
+    start, stop, starts, rows, taken, slopes, scale, groups, error, x, w, grad_w, grad_e, grad_b, squares
+):  # type: ignore[no-untyped-def]
     """scale · codeᵀ @ error and scale · productsᵀ @ x: gradients of decoder and encoder, each (m, d).
 
+    groups : (m,) which of error (g, b, d) is that of a latent
     What there is in grad_w, grad_e and grad_b already, of latents in ``squares`` ≥ 0, is added to: others start at 0.
     The part of grad_w along w, which only changes the length of a row, is left out.
 
@@ -209,7 +247,7 @@ def gradients(start, stop, starts, rows, taken, slopes, scale, error, x, w, grad
     """
     d = x.shape[1]
     for j in range(start, stop):
-        decoder, encoder, unit = grad_w[j], grad_e[j], w[j]
+        decoder, encoder, unit, wrong = grad_w[j], grad_e[j], w[j], error[groups[j]]
         if squares[j] < 0:
             decoder[:] = 0
             encoder[:] = 0
@@ -217,7 +255,7 @@ def gradients(start, stop, starts, rows, taken, slopes, scale, error, x, w, grad
         bias = np.float32(0)
         e, last = starts[j], starts[j + 1]
         while e + 1 < last:
-            y0, x0, y1, x1 = error[rows[e]], x[rows[e]], error[rows[e + 1]], x[rows[e + 1]]
+            y0, x0, y1, x1 = wrong[rows[e]], x[rows[e]], wrong[rows[e + 1]], x[rows[e + 1]]
             a0, s0, a1, s1 = scale * taken[e], scale * slopes[e], scale * taken[e + 1], scale * slopes[e + 1]
             bias += s0 + s1
             for i in range(d):
@@ -226,7 +264,7 @@ def gradients(start, stop, starts, rows, taken, slopes, scale, error, x, w, grad
                 encoder[i] += s0 * x0[i] + s1 * x1[i]
             e += 2
         if e < last:
-            y0, x0, a0, s0 = error[rows[e]], x[rows[e]], scale * taken[e], scale * slopes[e]
+            y0, x0, a0, s0 = wrong[rows[e]], x[rows[e]], scale * taken[e], scale * slopes[e]
             bias += s0
             for i in range(d):
                 decoder[i] += a0 * y0[i]

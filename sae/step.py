@@ -1,12 +1,13 @@
-"""How does a TopK step need only one dense product? Its gradients, written out over the entries of the code.
+"""How does a training step need only one dense product? Its gradients are written out over the entries of the code.
 
 Dense is the encoder's forward alone. All other products go over the k entries a row: by row for the reconstruction,
 sorted by latent for the gradients, so that each latent has one owner and no gradient is summed by two threads. The
-same numbers as `TopK.loss` and autograd, which train where this does not (small dictionaries, other kinds, CUDA).
+same numbers as a kind's ``loss`` and autograd, which train where this does not (small dictionaries, dense codes, CUDA).
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,11 @@ class Entries(NamedTuple):
         positive = values > 0
         return cls(np.append(0, positive.sum(1).cumsum()), indices[positive], values[positive])
 
+    def where(self, chosen: np.ndarray) -> Entries:
+        """Those of a mask (e,)."""
+        before = np.append(0, chosen.cumsum())
+        return Entries(before[self.offsets], self.latents[chosen], self.values[chosen])
+
 
 class SparseStep:
     """The loss and all gradients of a TopK for batches (b, d); buffers are kept from batch to batch."""
@@ -47,36 +53,55 @@ class SparseStep:
     def __init__(self, dictionary: TopK) -> None:
         self.dictionary = dictionary
         m, p = dictionary.decoder.shape
-        self._largest = Largest(m, dictionary.config.k, BLOCK_BYTES, loops=True)
-        self._grad_w, self._grad_e, self._grad_b = (torch.zeros(m, p), torch.zeros(m, p), torch.zeros(m))
+        self._set_up(dictionary)
+        self._grad_w, self._grad_e, self._grad_b = torch.zeros(m, p), torch.zeros(m, p), torch.zeros(m)
         self._squares = np.empty(m)  # of each latent's gradient
+        self._ends = np.array(self._groups(m))
+        self._group = np.searchsorted(self._ends, np.arange(m), side="right")  # (m,) of each latent
+
+    def _set_up(self, dictionary: TopK) -> None:
+        self._largest = Largest(dictionary.config.m, dictionary.config.k, BLOCK_BYTES, loops=True)
+
+    def _groups(self, m: int) -> list[int]:
+        """The latent after the last of each nested dictionary; the loss is the mean of their errors."""
+        return [m]
+
+    def _code(self, centered: Tensor, dead: Tensor | None) -> tuple[Entries, Tensor | None]:
+        """What is active of x − b (b, d), and the pre-activations (b, c) of the dead latents (c,)."""
+        made, k = self.dictionary, self.dictionary.config.k
+        indices, values = np.empty((len(centered), k), np.int64), np.empty((len(centered), k), np.float32)
+        pre = self._largest(centered, made.encoder, made.encoder_bias, indices, values, dead)
+        return Entries.of(indices, values), pre
+
+    def _more(self, code: Entries, products: np.ndarray, scale: float, batch: int) -> float:
+        """What a kind adds to the loss, its own parameters' gradients, and to products."""
+        return 0.0
 
     @torch.no_grad()
     def __call__(self, x: Scaled, dead: Tensor) -> tuple[Loss, float]:
-        """As `TopK.loss`, the total without a graph; gradients stand in ``.grad`` without what only changes the
-        length of decoder rows. Also the norm of the whole gradient."""
+        """As the kind's ``loss``, the total without a graph; gradients stand in ``.grad`` without what only changes
+        the length of decoder rows. Also the norm of the whole gradient: where it is not finite, the total is NaN."""
         made, config = self.dictionary, self.dictionary.config
         centered = x - made.bias  # (b, d)
         aux_k = min(config.aux_k or 0, int(dead.sum())) if config.aux_coef else 0
         candidates = dead.nonzero()[:, 0] if aux_k else None
-        indices, values = np.empty((len(x), config.k), np.int64), np.empty((len(x), config.k), np.float32)
-        pre = self._largest(centered, made.encoder, made.encoder_bias, indices, values, candidates)
-        code = Entries.of(indices, values)
-        error = torch.empty_like(centered)
-        products, missed = self._reconstruct(code, centered, error)
-        variance = float((x - x.mean(0)).square().sum().clamp_min(1e-12))
-        total = missed / variance if np.isfinite(values[:, 0]).all() else float("nan")
+        code, pre = self._code(centered, candidates)
+        error = torch.empty(len(self._ends), *centered.shape)  # (g, b, d)
+        products, missed = self._reconstruct(code, centered, error, self._ends)
+        spread = float((x - x.mean(0)).square().sum().clamp_min(1e-12)) * len(self._ends)
+        scale = -2 / spread
+        total = missed / spread + self._more(code, products, scale, len(x))
         self._squares.fill(-1)  # nothing is there yet
         if candidates is not None and pre is not None:
-            total += self._auxk(centered, error, candidates, pre, aux_k)
-        self._gradients(code, products, -2 / variance, error, centered)
+            total += self._auxk(centered, error[-1], candidates, pre, aux_k)
+        self._gradients(code, products, scale, error, centered, self._group)
         made.decoder.grad, made.encoder.grad = self._grad_w, self._grad_e
         made.encoder_bias.grad = self._grad_b
-        bias = error.sum(0).mul_(-2 / variance) - self._grad_b @ made.encoder  # (p,) - (m,) @ (m, p)
-        made.bias.grad = bias
-        norm = float(np.sqrt(self._squares.sum() + float(bias.square().sum())))
-        fired = torch.from_numpy(code.latents)
-        return Loss(torch.tensor(total), fired, torch.from_numpy(code.values)), norm
+        made.bias.grad = error[0].sum(0).mul_(scale) - self._grad_b @ made.encoder  # (p,) - (m,) @ (m, p)
+        small = [p.grad for p in made.parameters() if p.ndim == 1 and p is not made.encoder_bias]
+        norm = math.sqrt(self._squares.sum() + sum(float(g.square().sum()) for g in small if g is not None))
+        fired = torch.from_numpy(code.latents), torch.from_numpy(code.values)
+        return Loss(torch.tensor(total if math.isfinite(norm) else math.nan), *fired), norm
 
     def _auxk(self, centered: Tensor, error: Tensor, candidates: Tensor, pre: Tensor, aux_k: int) -> float:
         """aux_coef times the share of the error (b, d) that dead latents miss; their gradients are put in place.
@@ -87,9 +112,9 @@ class SparseStep:
         if len(candidates) > DENSE_AUX * aux_k:
             chosen, order = pre.topk(aux_k)
             code = Entries.of(candidates[order].numpy(), chosen.numpy())
-            left = torch.empty_like(error)
-            products, missed = self._reconstruct(code, error, left)
-            self._gradients(code, products, -2 * coefficient, left, centered)
+            left, one = torch.empty(1, *error.shape), np.array([len(self._squares)])
+            products, missed = self._reconstruct(code, error, left, one)
+            self._gradients(code, products, -2 * coefficient, left, centered, np.zeros_like(self._group))
             return coefficient * missed
         if len(candidates) > aux_k:
             chosen, order = pre.topk(aux_k)
@@ -104,15 +129,19 @@ class SparseStep:
         self._squares[candidates.numpy()] = 0
         return coefficient * float(left.square().sum(dtype=torch.float64))
 
-    def _reconstruct(self, code: Entries, x: Tensor, error: Tensor) -> tuple[np.ndarray, float]:
-        """Write x − code @ decoder into ``error``; its products with the decoder's rows (e,), and ‖error‖²."""
+    def _reconstruct(
+        self, code: Entries, x: Tensor, error: Tensor, ends: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """`compiled.reconstruct` into ``error`` (g, b, d): its products (e,), and the sum of all squares."""
         products, squares = np.empty(len(code.values), np.float32), np.empty(len(x))
         bounds = balanced(code.offsets, torch.get_num_threads())
-        arrays = x.numpy(), self.dictionary.decoder.detach().numpy(), error.numpy()
+        arrays = x.numpy(), self.dictionary.decoder.detach().numpy(), ends, error.numpy()
         shared(compiled.reconstruct, bounds, *code, *arrays, products, squares)
         return products, float(squares.sum())
 
-    def _gradients(self, code: Entries, products: np.ndarray, scale: float, error: Tensor, x: Tensor) -> None:
+    def _gradients(
+        self, code: Entries, products: np.ndarray, scale: float, error: Tensor, x: Tensor, groups: np.ndarray
+    ) -> None:
         """Add those of the code; in place where `_squares` is negative."""
         m, threads = len(self._squares), torch.get_num_threads()
         starts = np.append(0, np.bincount(code.latents, minlength=m).cumsum())
@@ -121,5 +150,5 @@ class SparseStep:
         shared(compiled.by_latent, bounds, *code, products, starts, rows, taken, slopes)
         arrays = error.numpy(), x.numpy(), self.dictionary.decoder.detach().numpy()
         grads = self._grad_w.numpy(), self._grad_e.numpy(), self._grad_b.numpy()
-        sorted_code = starts, rows, taken, slopes, np.float32(scale)
+        sorted_code = starts, rows, taken, slopes, np.float32(scale), groups
         shared(compiled.gradients, bounds, *sorted_code, *arrays, *grads, self._squares)

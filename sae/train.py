@@ -21,7 +21,7 @@ from .kinds import BASELINES, KINDS
 from .metrics.quality import quality
 from .preprocess import Preprocessing
 from .rows import Rows, blocks, chosen_rows, shuffled
-from .step import SparseStep
+from .step_varying import STEPS
 
 Progress = Callable[[int, int, float, float, float], None]
 HELD_BACK_ROWS = 16384  # at most so many held-back rows are read
@@ -120,7 +120,8 @@ class _Training:
     def __init__(self, dictionary: TopK, loops: bool) -> None:
         """loops : whether to use what is `compiled`."""
         self.dictionary, self.loops = dictionary, loops
-        self.sparse = SparseStep(dictionary) if loops and type(dictionary) is TopK else None
+        step = STEPS.get(type(dictionary)) if loops else None
+        self.sparse = None if step is None else step(dictionary)
         self.adam = Adam(dictionary.parameters(), dictionary.decoder, one_pass=loops)
         self.step = 0  # taken so far
         self.silent = torch.zeros(dictionary.config.m, dtype=torch.int64)  # rows since each latent fired

@@ -6,7 +6,7 @@ import torch
 
 from sae import compiled, fit, untrained
 from sae.adam import Adam
-from sae.step import SparseStep
+from sae.step_varying import STEPS
 from sae.train import _Training
 from tests.sae.test_checkpoint import stopped
 from tests.sae.test_train import planted, quick
@@ -27,6 +27,8 @@ def pair(**changed):
         dictionary = untrained(x, quick(**(WIDE | changed))).requires_grad_(True)
         generator = torch.Generator().manual_seed(3)
         with torch.no_grad():
+            if changed.get("kind") == "jumprelu":
+                dictionary.log_threshold += torch.linspace(-1.5, 0.3, len(dictionary.log_threshold))
             dictionary.encoder += 0.1 * torch.randn(dictionary.encoder.shape, generator=generator)
             dictionary.encoder_bias += 0.1 * torch.randn(len(dictionary.encoder_bias), generator=generator)
             dictionary.bias += 0.3
@@ -40,12 +42,14 @@ def dead_latents(count, m=256):
     return dead
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "threads"), [("topk", 1), ("topk", 3), ("batchtopk", 3), ("matryoshka", 3), ("jumprelu", 3)]
+)
 @pytest.mark.parametrize(
     "dead", [0, 5, 20, 120], ids=["none", "all of few", "8 of 20, dense", "8 of 120, sparse"]
 )
-def test_loss_and_gradients_are_those_of_autograd(dead, threads):
-    ours, theirs, x = pair()
+def test_loss_and_gradients_are_those_of_autograd(dead, threads, kind):
+    ours, theirs, x = pair(kind=kind)
     batch = ours.preprocessing.forward(x[:64])
     expected = theirs.loss(batch, dead_latents(dead))
     expected.total.backward()
@@ -53,7 +57,7 @@ def test_loss_and_gradients_are_those_of_autograd(dead, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        made, norm = SparseStep(ours)(batch, dead_latents(dead))
+        made, norm = STEPS[type(ours)](ours)(batch, dead_latents(dead))
     finally:
         torch.set_num_threads(before)
     torch.testing.assert_close(float(made.total), float(expected.total.detach()), rtol=1e-6, atol=0)
@@ -62,11 +66,14 @@ def test_loss_and_gradients_are_those_of_autograd(dead, threads):
     assert norm == pytest.approx(Adam(theirs.parameters(), theirs.decoder).norm(), rel=1e-5)
     fired = expected.fired[expected.values > 0].unique()
     assert torch.equal(made.fired[made.values > 0].unique(), fired)
+    for (name, p), q in zip(ours.named_buffers(), theirs.buffers(), strict=True):
+        torch.testing.assert_close(p, q, msg=name)  # the threshold moved
 
 
+@pytest.mark.parametrize("kind", ["topk", "batchtopk", "matryoshka", "jumprelu"])
 @pytest.mark.parametrize("dead_after", [10**6, 100], ids=["without AuxK", "with AuxK"])
-def test_fifty_steps_lose_what_the_plain_path_loses(dead_after):
-    ours, theirs, x = pair(steps=50, dead_after=dead_after, lr=0.01, grad_clip=0.05)
+def test_fifty_steps_lose_what_the_plain_path_loses(dead_after, kind):
+    ours, theirs, x = pair(kind=kind, steps=50, dead_after=dead_after, lr=0.01, grad_clip=0.05)
     fast, plain = _Training(ours, loops=True), _Training(theirs, loops=False)
     assert fast.sparse is not None and plain.sparse is None
     deads = 0
@@ -87,8 +94,9 @@ def test_fifty_steps_lose_what_the_plain_path_loses(dead_after):
 
 
 @pytest.mark.usefixtures("_loops")
-def test_one_seed_gives_the_same_bytes_and_a_resumed_fit_too(tmp_path):
-    hard = {"m": 128, "k": 2, "lr": 0.05, "batch_size": 32, "dead_after": 40, "steps": 30}
+@pytest.mark.parametrize("kind", ["topk", "batchtopk", "matryoshka", "jumprelu", "p_anneal"])
+def test_one_seed_gives_the_same_bytes_and_a_resumed_fit_too(tmp_path, kind):
+    hard = {"kind": kind, "m": 128, "k": 2, "lr": 0.05, "batch_size": 32, "dead_after": 40, "steps": 30}
     x, config = planted(120)[0], quick(**hard)
     expected = fit(x, config)
     assert fit(x, config).dictionary.fingerprint() == expected.dictionary.fingerprint()
