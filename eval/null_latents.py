@@ -7,9 +7,12 @@ donors, and those of a dictionary fitted to noise in place of the embedding.
 
 Labels are written by ``markers``, which abstains where no gene shifts more than by chance, and by ``unfiltered``, which
 names the same number of most shifted genes whatever chance gives, and never abstains: it stands for a writer that
-always finds something to say. The judge is the signature. ``null_latents.csv`` says how many are flagged, by the run's
-own rule (``score.support``) and at the develop AUROC that flags 5 % of the real labels of the same corpus and writer;
-``calibrated_confidence.csv`` what test items make of stated and calibrated confidences of the real ones.
+always finds something to say. ``--rule-writer`` lets ``one_shot`` and the ``agent`` label the planted factors instead,
+asking ``RuleExplainer`` over a socket (``null_latents_rule_writer.csv``). The judge is the signature.
+
+``null_latents.csv`` says how many are flagged, by the run's own rule (``score.support``) and at the develop AUROC that
+flags 5 % of the real labels of the same corpus and writer; ``calibrated_confidence.csv`` what test items make of stated
+and calibrated confidences of the real ones.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ from autointerp.run import Run
 from autointerp.schema import Label
 from eval.planted import FULL, load_params, planted_cells
 from eval.planted.embeddings import explain_rows, pca
+from eval.planted.rule_explainer import RuleExplainer
+from eval.planted.rule_server import RuleServer
 
 HERE = Path(__file__).parent
 UNFILTERED = "unfiltered"
@@ -81,7 +86,7 @@ class Corpus(NamedTuple):
     seed: int
 
 
-def corpora(seeds: Sequence[int], n_cells: int | None, latents: int) -> Iterator[Corpus]:
+def corpora(seeds: Sequence[int], n_cells: int | None, latents: int, factors_alone: bool) -> Iterator[Corpus]:
     """Planted ones for each seed; sorted blood cells where their folder is named."""
     for seed in seeds:
         params = load_params(FULL)
@@ -94,7 +99,10 @@ def corpora(seeds: Sequence[int], n_cells: int | None, latents: int) -> Iterator
             "data": Path("planted"), "embedding": "X_pca", "group": "donor", "seed": seed, "latents": latents, "k": 16,
         }  # fmt: skip
         yield Corpus("planted factors", data, RunConfig(**options, activations="factors"), seed)
-        yield Corpus("planted dictionary", data, RunConfig(**options), seed)
+        if not factors_alone:
+            yield Corpus("planted dictionary", data, RunConfig(**options), seed)
+    if factors_alone:
+        return
     folder = os.environ.get("AUTOINTERP_DATA")
     if not folder:
         print("sorted blood cells are left out: AUTOINTERP_DATA names no folder", flush=True)
@@ -105,8 +113,11 @@ def corpora(seeds: Sequence[int], n_cells: int | None, latents: int) -> Iterator
         yield Corpus("sorted blood cells", blood.copy(), RunConfig(**options), seed)
 
 
-def measured(corpus: Corpus, work: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of a label each (arm, writer, latent, abstained, support, develop AUROC), and of a reliability each."""
+def measured(corpus: Corpus, work: Path, url: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of a label each (arm, writer, latent, abstained, support, develop AUROC), and of a reliability each.
+
+    url : where a writer answers that takes the place of the ones that ask nobody
+    """
     real = Prepared(corpus.config, data=corpus.data)
     real.cache = work / "cache"
     corpus.data.obsm["X_permuted"] = permuted(real.activations, real.corpus.groups, corpus.seed)
@@ -119,7 +130,7 @@ def measured(corpus: Corpus, work: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     }
     labels, reliabilities = [], []
     for arm, config in arms.items():
-        run = _run(config, corpus.data, work / arm)
+        run = _run(config, corpus.data, work / arm, url)
         confidence = run.confidence.set_index(["explainer", "latent"])
         for (explainer, latent), outcome in run.labels.outcomes.items():
             assert isinstance(outcome, Label), outcome
@@ -142,18 +153,18 @@ def measured(corpus: Corpus, work: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(labels), pd.DataFrame(reliabilities)
 
 
-def _run(config: RunConfig, data: ad.AnnData, work: Path) -> Run:
+def _run(config: RunConfig, data: ad.AnnData, work: Path, url: str | None) -> Run:
     work.mkdir(parents=True)
-    prepared = Prepared(config, data=data)
+    asked: dict[str, Any] = {"scorers": ("detection",), "controls": (), "out": work / "run"}
+    asked |= {"explainer": ("markers", f"file:{work / 'unfiltered.csv'}")}
+    if url is not None:
+        asked |= {"explainer": ("one_shot", "agent"), "model": "plain", "base_url": url, "judge": "signature"}
+    asking = config.model_copy(update=asked)
+    prepared = Prepared(asking, data=data)
     prepared.cache = work / "cache"
-    write_unfiltered(prepared, work / "unfiltered.csv")
-    asked = {
-        "explainer": ("markers", f"file:{work / 'unfiltered.csv'}"),
-        "scorers": ("detection",),
-        "controls": (),
-        "out": work / "run",
-    }
-    return Run(config.model_copy(update=asked), prepared=prepared)
+    if url is None:
+        write_unfiltered(prepared, work / "unfiltered.csv")
+    return Run(asking, prepared=prepared)
 
 
 def _writer(explainer: str) -> str:
@@ -265,19 +276,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--n-cells", type=int, help="of a planted corpus, in place of its 12,000")
     parser.add_argument("--latents", type=int, default=512, help="of a dictionary")
     parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument(
+        "--rule-writer", action="store_true", help="one_shot and agent, on planted factors alone"
+    )
     given = parser.parse_args(arguments)
+    seeds = [int(seed) for seed in given.seeds.split(",")]
     labels, confidences = [], []
-    for corpus in corpora([int(seed) for seed in given.seeds.split(",")], given.n_cells, given.latents):
-        with tempfile.TemporaryDirectory() as work, threadpool_limits(1):
-            found, reliability = measured(corpus, Path(work))
-        labels.append(found)
-        confidences.append(reliability)
+    with RuleServer(RuleExplainer("plain").reply) as server:
+        url = server.url if given.rule_writer else None
+        for corpus in corpora(seeds, given.n_cells, given.latents, given.rule_writer):
+            with tempfile.TemporaryDirectory() as work, threadpool_limits(1):
+                found, reliability = measured(corpus, Path(work), url)
+            labels.append(found)
+            confidences.append(reliability)
     nulls, told = summary(pd.concat(labels, ignore_index=True)), pd.concat(confidences, ignore_index=True)
     given.out.mkdir(parents=True, exist_ok=True)
-    for name, frame in (("null_latents", nulls), ("calibrated_confidence", told)):
+    tables = {"null_latents_rule_writer": nulls}
+    if not given.rule_writer:
+        tables = {"null_latents": nulls, "calibrated_confidence": told}
+        write_markdown(nulls, told, given.out / "null_latents.md")
+    for name, frame in tables.items():
         frame.to_csv(given.out / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
-    write_markdown(nulls, told, given.out / "null_latents.md")
-    print((given.out / "null_latents.md").read_text(encoding="utf-8"))
+    print(nulls.to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def test_what_is_withheld_stays_withheld(attacked):
 
 def test_no_cell_of_a_table_is_a_formula(attacked):
     directory, _ = attacked
-    for name in ("labels.csv", "scores.csv"):
+    for name in ("labels.csv", "scores.csv", "confidence.csv"):
         for row in csv.reader(io.StringIO((directory / name).read_text())):
             for column, text in enumerate(row):
                 number = re.fullmatch(r"-?[\d.]+(e-?\d+)?", text)
