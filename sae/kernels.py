@@ -33,7 +33,7 @@ def transposed_times(indices: Tensor, values: Tensor, y: Tensor, m: int) -> Tens
 def entries(indices: Tensor, y: Tensor, w: Tensor) -> Tensor:
     """(y @ wᵀ) at ``indices``: (b, k), (b, d), (m, d) → (b, k)."""
     with torch.enable_grad():
-        weights = torch.zeros(indices.shape, dtype=y.dtype, requires_grad=True)
+        weights = torch.zeros(indices.shape, dtype=y.dtype, device=y.device, requires_grad=True)
         bags = embedding_bag(indices, w.detach(), per_sample_weights=weights, mode="sum")  # (b, d)
     return torch.autograd.grad(bags, weights, y.contiguous())[0]
 

@@ -48,13 +48,14 @@ TASKS: list[dict[str, Any]] = [  # dead: latents held dead, ours and the peers'
     {"task": "encode", "d": 512, "m": 8192, "batch": 8192, "dead": 0, "peers_dead": 0, "gate": 0.8},
 ]
 Work = Callable[[], None]
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class Peer:
     """A peer's process, which waits until it is asked."""
 
-    def __init__(self, library: str, task: dict[str, Any]) -> None:
-        numbers = [task["d"], task["m"], K, task["batch"], task["peers_dead"], THREADS]
+    def __init__(self, library: str, task: dict[str, Any], threads: int, clock: str) -> None:
+        numbers = [task["d"], task["m"], K, task["batch"], task["peers_dead"], threads, clock]
         command = [str(interpreter()), str(ROOT / "eval" / "peers" / "speed.py"), library, *map(str, numbers)]
         env = os.environ | {"HF_HUB_OFFLINE": "1"}
         self._process = subprocess.Popen(
@@ -98,7 +99,7 @@ def versions() -> str:
     return " ".join(said)
 
 
-def ours(task: dict[str, Any]) -> dict[str, Work]:
+def ours(task: dict[str, Any], threads: int) -> dict[str, Work]:
     """What is run in this process, by name."""
     import torch
 
@@ -106,7 +107,7 @@ def ours(task: dict[str, Any]) -> dict[str, Work]:
     from sae.select import Largest
     from sae.train import _Training
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     d, m, batch, dead = (task[name] for name in ("d", "m", "batch", "dead"))
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, d)).astype(np.float32)
@@ -150,16 +151,16 @@ def ours(task: dict[str, Any]) -> dict[str, Work]:
     return {"bound": both_products, "autointerp": training(True), "autointerp, torch alone": training(False)}
 
 
-def measured(task: dict[str, Any], rounds: int) -> list[dict[str, Any]]:
-    works = ours(task)
-    peers = {name: Peer(name, task) for name in PEERS} if interpreter().is_file() else {}
+def measured(task: dict[str, Any], rounds: int, threads: int, clock: str) -> list[dict[str, Any]]:
+    works, now = ours(task, threads), CLOCKS[clock]
+    peers = {name: Peer(name, task, threads, clock) for name in PEERS} if interpreter().is_file() else {}
     peers = {name: peer for name, peer in peers.items() if peer.installed}
     seconds: dict[str, list[float]] = {name: [] for name in (*works, *peers)}
     for turn in range(rounds + 1):
         for name, work in works.items():
-            started = time.perf_counter()
+            started = now()
             work()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(now() - started)
         for name, peer in peers.items():
             seconds[name].append(peer.seconds(task["task"]))
         if turn == 0:  # compiles, and warms up
@@ -191,12 +192,16 @@ def _said(held: bool) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="cpu: for a busy machine, with --threads 1"
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
-    here = machine() | {"threads": THREADS, "versions": versions()}
+    here = machine() | {"threads": args.threads, "clock": args.clock, "versions": versions()}
     found = []
     for task in TASKS:
-        rows = measured(task, args.rounds)
+        rows = measured(task, args.rounds, args.threads, args.clock)
         for row in rows:
             print(
                 {key: row[key] for key in ("task", "d", "dead", "who", "rows_per_s", "of_bound", "gate")},

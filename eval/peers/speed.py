@@ -1,6 +1,6 @@
 """How long does a training step, or encoding, of one peer take? Run by the interpreter of `make peers`.
 
-``python speed.py LIBRARY D M K BATCH DEAD THREADS`` answers each line of its input, ``train`` or ``encode``, by
+``python speed.py LIBRARY D M K BATCH DEAD THREADS CLOCK`` answers each line of its input, ``train`` or ``encode``, by
 ``@SECONDS``. Training is TopK with Adam and unit decoder rows, as the library does it on one batch; with DEAD
 latents held dead for AuxK (0: without). Encoding ends at indices and values. Imports nothing of ours.
 """
@@ -81,7 +81,8 @@ LIBRARIES = {"sparsify": sparsify, "dictionary_learning": dictionary_learning, "
 
 def main() -> None:
     library, *numbers = sys.argv[1:]
-    d, m, k, batch, n_dead, threads = map(int, numbers)
+    d, m, k, batch, n_dead, threads = map(int, numbers[:-1])
+    clock = {"wall": time.perf_counter, "cpu": time.process_time}[numbers[-1]]
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     dead = torch.zeros(m, dtype=torch.bool)
@@ -91,13 +92,13 @@ def main() -> None:
     print("@0", flush=True)
     for line in sys.stdin:
         name = line.strip()
-        started = time.perf_counter()
+        started = clock()
         if name == "encode":
             with torch.no_grad():
                 works[name](x)
         else:
             works[name](x)
-        print(f"@{time.perf_counter() - started}", flush=True)
+        print(f"@{clock() - started}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Sparse products and their gradients, against dense matrices and autograd."""
 
+import pytest
 import torch
 
 from sae import kernels
+
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))
 
 
 def sparse_code(b=13, m=40, k=5, seed=0):
@@ -12,18 +15,20 @@ def sparse_code(b=13, m=40, k=5, seed=0):
     return indices, values, torch.zeros(b, m).scatter(1, indices, values)
 
 
-def test_products_equal_the_dense_ones():
-    indices, values, dense = sparse_code()
-    w, y = torch.randn(40, 6), torch.randn(13, 6)
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_products_equal_the_dense_ones(device):
+    indices, values, dense = (part.to(device) for part in sparse_code())
+    w, y = torch.randn(40, 6, device=device), torch.randn(13, 6, device=device)
     torch.testing.assert_close(kernels.times(indices, values, w), dense @ w)
     torch.testing.assert_close(kernels.transposed_times(indices, values, y, 40), dense.T @ y)
     torch.testing.assert_close(kernels.entries(indices, y, w), (y @ w.T).gather(1, indices))
 
 
-def test_gradients_of_a_whole_autoencoder_equal_autograd():
-    indices, _, _ = sparse_code()
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_gradients_of_a_whole_autoencoder_equal_autograd(device):
+    indices = sparse_code()[0].to(device)
     shapes = {"x": (13, 6), "w_enc": (40, 6), "b_enc": (40,), "w_dec": (40, 6)}
-    ours = {name: torch.randn(shape, requires_grad=True) for name, shape in shapes.items()}
+    ours = {name: torch.randn(shape, device=device, requires_grad=True) for name, shape in shapes.items()}
     theirs = {name: values.detach().clone().requires_grad_() for name, values in ours.items()}
 
     pre = (ours["x"] @ ours["w_enc"].T + ours["b_enc"]).detach()
@@ -31,7 +36,7 @@ def test_gradients_of_a_whole_autoencoder_equal_autograd():
     (kernels.decode(indices, a, ours["w_dec"]) - 1).square().sum().backward()
 
     pre = theirs["x"] @ theirs["w_enc"].T + theirs["b_enc"]
-    code = torch.zeros(13, 40).scatter(1, indices, pre.gather(1, indices).relu())
+    code = torch.zeros(13, 40, device=device).scatter(1, indices, pre.gather(1, indices).relu())
     (code @ theirs["w_dec"] - 1).square().sum().backward()
 
     for name in shapes:
