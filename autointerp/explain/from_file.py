@@ -17,13 +17,14 @@ from autointerp.schema import LABEL_KINDS, Evidence, Failure, KeyFeature, Label
 ARTEFACT, REJECTED = "artefact", "rejected"
 VERDICTS = ("accepted", "edited", ARTEFACT, REJECTED)
 SIGNED_FEATURE = re.compile(r"^(?P<name>.+?)(?P<sign>[+\-−]?)$")
+YES = ("true", "1", "yes")
 FORMULA_ESCAPE = re.compile(r"^'[=+\-@\t\r]")
 
 
 class FromFile:
     """Labels from a CSV with columns ``latent`` and ``title``; optional ``description``, ``kind``, ``confidence``,
-    ``key_features`` (``GENE+; OTHER-``), ``abstained``; a run's own labels.csv is one, and so are the verdicts that a
-    reader exports from a report: see ``VERDICTS``.
+    ``key_features`` (``GENE+; OTHER-``), ``abstained``, ``saw_edits``; a run's own labels.csv is one, and so are the
+    verdicts that a reader exports from a report: see ``VERDICTS``.
 
     A row without a title abstains; a latent without a row is a failure of kind ``no label``.
     """
@@ -117,7 +118,8 @@ def _label(row: dict[str, str | None], place: str, name: str) -> Label:
         kind=kind,  # type: ignore[arg-type]
         confidence=confidence,
         key_features=parse_features(_unescaped(cells.get("key_features", ""))),
-        abstained=not title or cells.get("abstained", "").lower() in ("true", "1", "yes"),
+        abstained=not title or cells.get("abstained", "").lower() in YES,
+        saw_edits=cells.get("saw_edits", "").lower() in YES,
     )
 
 

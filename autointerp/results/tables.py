@@ -22,7 +22,7 @@ from autointerp.score.statistics import CHANCE, margin, mean_scored_and_mean_all
 SCHEMA_VERSION = 1
 LABEL_COLUMNS = (
     "run_id", "dictionary", "latent", "explainer", "label_id", "title", "display_title", "description", "kind",
-    "confidence", "agreement", "abstained", "key_features", "claims_supported", "claims_contradicted",
+    "confidence", "agreement", "abstained", "saw_edits", "key_features", "claims_supported", "claims_contradicted",
     "claims_not_measured", "ontology_id", "ontology_name", "gene_set", "firing_rate", "n_active", "twins",
     "title_family", "reason", "model", "parse_status",
 )  # fmt: skip
@@ -79,7 +79,13 @@ def label_row(
     row: dict[str, Any] = dict.fromkeys(LABEL_COLUMNS, "")
     row |= {"run_id": run_id, "dictionary": dictionary, "latent": latent, "explainer": explainer}
     row |= {"firing_rate": rate, "n_active": n, "twins": latent if twins is None else twins}
-    row |= {"abstained": False, "confidence": None, "agreement": None, "title_family": latent}
+    row |= {
+        "abstained": False,
+        "saw_edits": False,
+        "confidence": None,
+        "agreement": None,
+        "title_family": latent,
+    }
     if isinstance(outcome, str):
         return row | {"reason": outcome}
     if isinstance(outcome, Failure):
@@ -103,6 +109,7 @@ def label_row(
         "confidence": outcome.confidence,
         "agreement": outcome.agreement,
         "abstained": outcome.abstained,
+        "saw_edits": outcome.saw_edits,
         "key_features": safe_cell(
             "; ".join(f.name + ("+" if f.direction == "up" else "-") for f in outcome.key_features)
         ),

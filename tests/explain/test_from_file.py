@@ -57,7 +57,7 @@ def test_our_own_table_comes_back_as_it_was(tmp_path):
     )
     plain = label(0, up="CD3D", title="'quoted' cells", description="It's plain.")
     silent = label(2, title="", description="Nothing shifts.", abstained=True)
-    unsure = label(3, title="Perhaps B cells", abstained=True)
+    unsure = label(3, title="Perhaps B cells", abstained=True, saw_edits=True)
     outcomes = [plain, hostile, silent, unsure, Failure("parse", "no JSON"), "not explainable: dead"]
     rows = [label_row("r", "d", i, "markers", outcome, 0.1, 50) for i, outcome in enumerate(outcomes)]
     path = tmp_path / "labels.csv"
@@ -65,7 +65,7 @@ def test_our_own_table_comes_back_as_it_was(tmp_path):
     assert "'=1+1" in path.read_text()
     for latent, given in enumerate((plain, hostile, silent, unsure)):
         found = read(path, latent)
-        for field in ("title", "description", "kind", "confidence", "key_features", "abstained"):
+        for field in ("title", "description", "kind", "confidence", "key_features", "abstained", "saw_edits"):
             assert getattr(found, field) == getattr(given, field), field
     assert all(read(path, latent).abstained for latent in (4, 5))  # no title: nothing to judge
 
