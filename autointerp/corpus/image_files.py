@@ -88,10 +88,9 @@ class _Lazy:
         self._channel_axis = "S" if size.get("S", 1) > 1 else "C"
         self.shape, self.n_channels = (size["Y"], size["X"]), size.get(self._channel_axis, 1)
         self.dtype, self.channels = np.dtype(array.dtype), channels
-        if int(np.prod(array.chunks)) > MAX_CHUNK:
-            raise ImageFault(
-                f"is stored in pieces of {int(np.prod(array.chunks)):,} values; write smaller tiles"
-            )
+        piece = int(np.prod(getattr(array, "chunks", (1,))))
+        if piece > MAX_CHUNK:
+            raise ImageFault(f"is stored in pieces of {piece:,} values; write smaller tiles")
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         places: dict[str, Any] = {"Y": slice(top, top + height), "X": slice(left, left + width)}
@@ -234,7 +233,7 @@ def _tiff(path: Path, size: int) -> OpenImage:
                 ):
                     raise ImageFault("is truncated: its pixels go on after its end")
             axes = series.axes.replace("I", "Q")
-            array = zarr.open(series.aszarr(level=0), mode="r")
+            array = _pixels(tifffile, zarr, path, series)
             if "Q" in axes and "C" not in axes and "S" not in axes:
                 axes = axes.replace("Q", "C")  # pages without a name: channels, whose names must be given
     except ImageFault:
@@ -247,6 +246,17 @@ def _tiff(path: Path, size: int) -> OpenImage:
     if named and len(named) != lazy.n_channels:
         lazy.channels = ()
     return lazy
+
+
+def _pixels(tifffile: Any, zarr: Any, path: Path, series: Any) -> Any:
+    """What can be read by regions: a map of the file where its pixels lie bare, its tiles, or whole planes, once."""
+    if series.dataoffset is not None:
+        return tifffile.memmap(path, mode="r")
+    tiles = zarr.open(series.aszarr(level=0), mode="r")
+    in_planes = tiles.chunks[-2:] == tiles.shape[-2:] or tiles.chunks[-3:-1] == tiles.shape[-3:-1]
+    if in_planes and MAX_CHUNK >= int(np.prod(tiles.shape)) > 0:
+        return np.asarray(tiles[:])
+    return tiles
 
 
 def _ome_channels(xml: str | None, name: str) -> tuple[tuple[str, ...], str]:
