@@ -66,5 +66,5 @@ class ItemSets:
     def _expresses(self, rows: np.ndarray, feature: str) -> np.ndarray:
         column = self._index.get(feature)
         if column is None or not self._corpus.eligible[column]:
-            raise SetProblem(f"{feature!r} is not measured, or expressed too rarely to say")
+            raise SetProblem(f"{feature!r} is not measured, or seen too rarely to say")
         return self._corpus.features(rows)[:, [column]].toarray().ravel() > 0

@@ -75,7 +75,7 @@ def test_genes_are_means_shares_and_bayes(prepared):
         pytest.approx(100 * truth[expressed].mean(), abs=0.06),
         pytest.approx(100 * truth[~expressed].mean(), abs=0.06),
     ]
-    assert "Not measured, or expressed too rarely to say: nonsense" in said
+    assert "Not measured, or seen too rarely to say: nonsense" in said
 
 
 def test_a_contrast_of_two_sets_names_what_was_planted(prepared):
