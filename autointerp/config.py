@@ -116,6 +116,9 @@ class RunConfig(ImageOptions):
         False,
         description="of the agent: let it see what an edit does; its labels have no intervention scores then",
     )
+    titles_from: str | None = Field(
+        None, description="explainer that labels first: models hear its titles of related latents; TOML only"
+    )
     labelers: tuple[Labeler, ...] = Field(
         (), description="explainers of earlier label commands, with their models; written by these"
     )

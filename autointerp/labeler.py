@@ -48,6 +48,9 @@ class Labeler(BaseModel):
     agreement: int = 0
     tools: bool
     perturb: bool
+    covariates: tuple[str, ...] = ()
+    show_metadata: tuple[str, ...] = ()
+    titles_from: str | None = None
 
 
 class Place(NamedTuple):
@@ -80,6 +83,18 @@ def labeler_of(config: RunConfig, explainer: str) -> Labeler:
         agreement=config.agreement,
         tools=config.tools,
         perturb=config.perturb,
+        covariates=config.covariates,
+        show_metadata=config.show_metadata,
+        titles_from=None if explainer == config.titles_from else config.titles_from,
+    )
+
+
+def heard_columns(config: RunConfig) -> tuple[list[str], list[str]]:
+    """Columns of obs of which some labeler of a run hears the share, and those that some labeler is shown."""
+    told: list[RunConfig | Labeler] = [config, *config.labelers]
+    return (
+        list(dict.fromkeys(column for one in told for column in one.covariates)),
+        list(dict.fromkeys(column for one in told for column in one.show_metadata)),
     )
 
 

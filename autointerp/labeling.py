@@ -15,6 +15,7 @@ from autointerp.config import RunConfig
 from autointerp.develop import Develop, judge_of
 from autointerp.errors import UserError, unknown_name
 from autointerp.evidence.examples import EXPLAIN_POSITIVES
+from autointerp.evidence.metadata import only
 from autointerp.explain.agent import Agent
 from autointerp.explain.base import Explainer
 from autointerp.explain.best_of_n import BestOfN
@@ -88,7 +89,8 @@ def make_explainers(names: Sequence[str], config: RunConfig) -> dict[str, Explai
     Raises
     ------
     UserError
-        For a name that is not known, naming those that are; for two label files of the same name.
+        For a name that is not known, naming those that are; for two label files of the same name; for titles of an
+        explainer that is not there.
     """
     made: dict[str, Explainer] = {}
     chosen: dict[str, str] = {}
@@ -108,6 +110,8 @@ def make_explainers(names: Sequence[str], config: RunConfig) -> dict[str, Explai
                 "Rename one of the files."
             )
         made[explainer.name], chosen[explainer.name] = explainer, name
+    if set(names) == set(config.all_explainers):
+        sources(config, made)
     return made
 
 
@@ -131,12 +135,17 @@ async def label_all(
     kindred, develop = Kindred(prepared), _develop(prepared, explainers, session)
     jobs = [(name, latent) for name in explainers for latent in prepared.chosen]
     outcomes: dict[tuple[str, int], Label | Failure] = {}
+    titles: dict[str, dict[int, str]] = {}  # of each explainer whose titles others are told
 
     async def one(job: tuple[str, int]) -> None:
         name, latent = job
-        explainer = explainers[name]
-        shown = EXPLAIN_POSITIVES if explainer.needs_model else 0
-        evidence = prepared.evidence(latent, shown, explainer.reads_categories, explainer.needs_model)
+        explainer, who = explainers[name], labeler_of(prepared.config, name)
+        wide, shown = explainer.needs_model, EXPLAIN_POSITIVES if explainer.needs_model else 0
+        other = titles.get(who.titles_from or "")
+        evidence = prepared.evidence(latent, shown, explainer.reads_categories, wide, other)
+        if wide:
+            group = prepared.config.group
+            evidence = only(evidence, prepared.asked, group, who.covariates, who.show_metadata)
         lab = None
         if explainer.needs_lab:
             lab = LatentLab(prepared, evidence, develop[name], kindred, _perturb(prepared, name, latent))
@@ -145,8 +154,33 @@ async def label_all(
             said = check_claims(said, evidence.contrasts[0], measured)
         outcomes[job] = said
 
-    await drain("label", jobs, one, outcomes.__setitem__, session)
+    told_by = sources(prepared.config, explainers)
+    await drain("label", [job for job in jobs if job[0] not in told_by], one, outcomes.__setitem__, session)
+    for source in dict.fromkeys(told_by.values()):
+        said = Labels(outcomes)
+        after = [job for job in jobs if told_by.get(job[0]) == source]
+        if said.waiting(source):  # what is not known yet must not decide what is asked
+            outcomes |= dict.fromkeys(after, Failure(WAITING, f"waits for all labels of {source}"))
+            continue
+        titles[source] = {label.latent: label.title for label in said.usable(source)}
+        await drain("label", after, one, outcomes.__setitem__, session)
     return Labels({job: outcomes[job] for job in jobs})
+
+
+def sources(config: RunConfig, explainers: Mapping[str, Explainer]) -> dict[str, str]:
+    """Explainers that are told another's titles of related latents -> that other, which labels first."""
+    found = {}
+    for name, explainer in explainers.items():
+        source = labeler_of(config, name).titles_from
+        if source is not None and explainer.needs_model:
+            found[name] = source
+    for source in found.values():
+        if source not in explainers or source in found:
+            raise UserError(
+                f"titles_from = {source!r} is no explainer of this run that labels without others' titles; "
+                f"it has {', '.join(explainers)}."
+            )
+    return found
 
 
 def _develop(prepared: Prepared, explainers: Mapping[str, Explainer], session: Session) -> dict[str, Develop]:

@@ -30,6 +30,7 @@ from autointerp.evidence.metadata import Asked, asked, check_columns
 from autointerp.evidence.ontology import read_ontology
 from autointerp.evidence.splits import Split, split_items
 from autointerp.intervene.held_out import held_out_features
+from autointerp.labeler import heard_columns
 from autointerp.names import DICTIONARIES
 from autointerp.opened import check_modality, open_corpus
 from autointerp.schema import Evidence, ExampleSet
@@ -253,12 +254,11 @@ class Prepared:
     def asked(self) -> Asked:
         """What of the user's columns label writers may hear."""
         c = self.config
-        if c.show_metadata:
-            self.notes.append(
-                f"Label writers that ask a model are shown the values of {', '.join(c.show_metadata)}."
-            )
+        covariates, shown = heard_columns(c)
+        if shown:
+            self.notes.append(f"Label writers that ask a model are shown the values of {', '.join(shown)}.")
         cut = self.split.mode != "item"
-        return asked(self.corpus.obs, c.group, self.corpus.groups, c.covariates, c.show_metadata, cut)
+        return asked(self.corpus.obs, c.group, self.corpus.groups, covariates, shown, cut)
 
     @cached_property
     def wider(self) -> Wider:

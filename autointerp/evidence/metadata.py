@@ -6,12 +6,13 @@ Values of a column stand in prompts only where the user names it in ``--show-met
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from autointerp.errors import unknown_name
+from autointerp.schema import Evidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,18 @@ def asked(
     opened = {column: obs[column].astype(str).to_numpy(dtype=str) for column in shown}
     within = groups if cut_by_group else None
     return Asked(told, numbers, opened, within, within)
+
+
+def only(
+    evidence: Evidence, told: Asked, group: str | None, covariates: Sequence[str], shown: Sequence[str]
+) -> Evidence:
+    """Evidence without what was asked for other label writers: of the user's columns, ``group`` and these alone."""
+    others = {*told.groups, *told.numbers} - {group, *covariates}
+    return replace(
+        evidence,
+        technical=tuple(one for one in evidence.technical if one.name not in others),
+        disclosed=tuple(one for one in evidence.disclosed if one.column in shown),
+    )
 
 
 def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
