@@ -32,8 +32,8 @@ def test_columns_are_those_of_the_contract_in_its_order():
     """Beyond the contract: the count of the third verdict, and the hash of the split that every score carries."""
     assert " ".join(LABEL_COLUMNS) == (
         "run_id dictionary latent explainer label_id title display_title description kind confidence agreement "
-        "abstained key_features claims_supported claims_contradicted claims_not_measured ontology_id ontology_name "
-        "gene_set firing_rate n_active twins title_family reason model parse_status"
+        "abstained saw_edits key_features claims_supported claims_contradicted claims_not_measured ontology_id "
+        "ontology_name gene_set firing_rate n_active twins title_family reason model parse_status"
     )
     assert " ".join(SCORE_COLUMNS) == (
         "run_id dictionary latent explainer label_id scorer judge metric negatives value ci_low ci_high ci_method "
