@@ -2,7 +2,8 @@
 
 ``python -m eval.leaderboard run SUITE --out DIR`` makes DIR/runs/NAME, DIR/leaderboard.csv, .md and .html. Running
 again goes on: a run that is finished is not touched, one that was stopped is resumed, and nothing is asked twice. A
-data set that is not there is skipped with its reason. ``--model`` and ``--judge`` ask language models.
+data set that is not there is skipped with its reason. ``--model`` and ``--judge`` ask language models; ``--rule-model``
+puts the readers of ``eval.planted.rule_reader`` in their place, behind a socket of this machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from autointerp.config import make_config
 from autointerp.demo import demo_cells
 from autointerp.errors import EXIT_CODE, UserError
 from autointerp.former import with_former
+from autointerp.names import JUDGE_FORMS, is_rule
 from autointerp.results.entries import Entry
 from autointerp.results.leaderboard import leaderboard
 from autointerp.results.leaderboard_page import markdown, write_board
@@ -30,7 +33,9 @@ from autointerp.run_record import read_record
 from eval.planted import PlantedCells, load_params, planted_cells
 from eval.planted import oracle as oracles
 from eval.planted.counts import FULL
-from eval.suite import DATA, PLANTED_JUDGES, PLANTED_LABELS, Cell, Suite, cells_of, read_suite
+from eval.planted.rule_reader import RuleReader
+from eval.planted.rule_server import RuleServer
+from eval.suite import DATA, MODEL_JUDGE, PLANTED_JUDGES, PLANTED_LABELS, Cell, Suite, cells_of, read_suite
 
 LEDGER = Path("..") / ".." / "ledger.sqlite"
 SIGN = {"up": "+", "down": "-"}
@@ -43,44 +48,59 @@ def run_suite(
     """The directories of the suite's runs, all of them scored, and what was skipped with its reason."""
     directories, skipped = [], []
     for cell in cells_of(suite):
-        why = cell.data.missing()
+        why = cell.data.missing(suite.options)
         if why:
             skipped.append(f"{cell.name}: {why}")
             continue
         directory = out / "runs" / cell.name
-        for judge in _judges(suite, options):
-            _one(suite, cell, judge, directory, out, options, progress)
+        for judge, form in _judges(suite, options):
+            _one(suite, cell, judge, form, directory, out, options, progress)
         directories.append(directory)
     return directories, skipped
 
 
-def _judges(suite: Suite, options: dict[str, Any]) -> list[str]:
+def _judges(suite: Suite, options: dict[str, Any]) -> list[tuple[str, str]]:
+    """Names, each with the form of its answers; a judge that was asked for stands in the place of the suite's model, or
+    of all its judges where it has none."""
     asked = options.get("judge")
-    return (
-        [asked]
-        if asked
-        else [f"rule:eval.planted.oracle:{j}" if j in PLANTED_JUDGES else j for j in suite.judges]
-    )
+    if asked and MODEL_JUDGE not in suite.judges:
+        return [(asked, JUDGE_FORMS[0])]
+    made: list[tuple[str, str]] = []
+    for name in suite.judges:
+        if name == MODEL_JUDGE:
+            model = asked or options.get("model")
+            if model is None:
+                raise UserError(
+                    "A judge of this suite is a model. Pass --model PROVIDER/NAME, or --rule-model."
+                )
+            made += [(model, form) for form in (suite.judge_forms if not is_rule(model) else JUDGE_FORMS[:1])]
+        else:
+            made.append(
+                (f"rule:eval.planted.oracle:{name}" if name in PLANTED_JUDGES else name, JUDGE_FORMS[0])
+            )
+    return made
 
 
 def _one(
-    suite: Suite, cell: Cell, judge: str, directory: Path, out: Path, options: dict[str, Any], progress: Any
-) -> None:
+    suite: Suite, cell: Cell, judge: str, form: str, directory: Path, out: Path, options: dict[str, Any],
+    progress: Any,
+) -> None:  # fmt: skip
     """One judge of one run; nothing where that is done."""
     planted = (
         _planted(cell.data.planted, cell.seed, cell.data.n_cells) if cell.data.planted is not None else None
     )
-    wanted = (
-        _options(suite, cell, out, planted) | options | {"judge": judge, "out": directory, "ledger": LEDGER}
-    )
+    wanted = _options(suite, cell, out, planted) | options
+    wanted |= {"judge": judge, "judge_form": form, "out": directory, "ledger": LEDGER}
     before = _stored(directory)
     if before is not None:
-        known = {(one["judge"], tuple(one["scorers"])) for one in before["former"]}
-        known.add((before["judge"], tuple(before["scorers"])))
+        known = {(one["judge"], one["form"], tuple(one["scorers"])) for one in before["former"]}
+        known.add((before["judge"], before["judge_form"], tuple(before["scorers"])))
         settled = make_config(wanted)
-        if (judge, settled.scorers) in known and tuple(before["explainer"]) == settled.explainer:
+        if (judge, form, settled.scorers) in known and tuple(before["explainer"]) == settled.explainer:
             return
-        wanted |= with_former(before, {"judge": judge, "scorers": ",".join(suite.scorers)})
+        wanted |= with_former(
+            before, {"judge": judge, "judge_form": form, "scorers": ",".join(suite.scorers)}
+        )
     run = Run(make_config(wanted), progress, data=_adata(planted, cell) if planted is not None else None)
     run.score()
 
@@ -100,7 +120,7 @@ def _options(suite: Suite, cell: Cell, out: Path, planted: PlantedCells | None) 
         **cell.dictionary.options,
         "seed": cell.seed,
     }
-    made["scorers"] = ",".join(suite.scorers)
+    made = {name: _expanded(value) for name, value in made.items()} | {"scorers": ",".join(suite.scorers)}
     if planted is not None:
         made["data"] = f"{cell.data.name}-{cell.seed}.h5ad"
     elif cell.data.demo:
@@ -177,6 +197,17 @@ def write(directories: Sequence[Path], skipped: Sequence[str], out: Path, comman
     return markdown(board, refused)
 
 
+@contextmanager
+def rule_model(options: dict[str, Any]) -> Iterator[None]:
+    """Answers ``options``' models by rule while it is open; the ledger knows the endpoint by name, not by its port."""
+    with RuleServer(RuleReader().reply) as server:
+        options |= {
+            "model": "openai/rule-explainer", "judge": options.get("judge", "openai/rule-judge"),
+            "base_url": server.url, "endpoint_name": "rule-reader", "allow_unpriced": True,
+        }  # fmt: skip
+        yield
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the options, run what is missing, write the board."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -186,17 +217,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", help="labeling model, PROVIDER/NAME")
     parser.add_argument("--judge", help="judging model, in place of the suite's judges")
     parser.add_argument("--base-url")
+    parser.add_argument(
+        "--rule-model", action="store_true", help="ask rule-driven readers, no language model"
+    )
     parser.add_argument("--budget-usd", type=float)
     parser.add_argument("--concurrency", type=int)
     given = vars(parser.parse_args(arguments))
     given.pop("what")
-    name, out = given.pop("suite"), given.pop("out")
+    name, out, by_rule = given.pop("suite"), given.pop("out"), given.pop("rule_model")
     options = {option: value for option, value in given.items() if value is not None}
     try:
         suite = read_suite(name)
-        with Watch() as watch:
+        with Watch() as watch, rule_model(options) if by_rule else nullcontext():
             directories, skipped = run_suite(suite, out, options, watch)
-        print(write(directories, skipped, out, f"python -m eval.leaderboard run {name} --out {out}"), end="")
+        command = f"python -m eval.leaderboard run {name} --out {out}{' --rule-model' if by_rule else ''}"
+        print(write(directories, skipped, out, command), end="")
     except UserError as error:
         print(f"eval.leaderboard: {error}", file=sys.stderr)
         return EXIT_CODE

@@ -4,7 +4,9 @@
 about               one line, for people
 seeds               of data that are planted, of splits and of dictionaries
 explainers, judges  names as on the command line; ``planted:GRADE`` are planted labels of known quality, judges
-                    ``oracle``, ``noisy`` and ``unsure`` understand them
+                    ``oracle``, ``noisy`` and ``unsure`` understand them; ``model`` is the judging model, else the
+                    labeling one
+judge_forms         how a judging model answers, each in turn: probability, binary, indices
 scorers             names as on the command line
 [options]           of every run, as in a config file
 [[data]]            name; ``planted`` (a parameter file of ``eval/planted``), ``file`` (below AUTOINTERP_DATA) or
@@ -15,12 +17,14 @@ scorers             names as on the command line
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -30,6 +34,7 @@ FOLDER = Path(__file__).parent / "suites"
 DATA = "AUTOINTERP_DATA"
 PLANTED_LABELS = "planted:"
 PLANTED_JUDGES = ("oracle", "noisy", "unsure")
+MODEL_JUDGE = "model"
 
 
 class _Options(BaseModel):
@@ -58,14 +63,19 @@ class Data(_Options):
             raise ValueError(f"data {self.name!r} needs exactly one of planted, file, demo")
         return self
 
-    def missing(self) -> str:
-        """Why it cannot be used here, '' where it can."""
-        if self.file is None:
-            return ""
+    def missing(self, options: Mapping[str, Any]) -> str:
+        """Why it cannot be used here, '' where it can.
+
+        options : of the suite; a path of theirs or its own may begin with $AUTOINTERP_DATA
+        """
         root = os.environ.get(DATA)
-        if not root:
-            return f"{DATA} is not set, and {self.file} is looked for there"
-        return "" if (Path(root) / self.file).exists() else f"no {self.file} in {root}"
+        said = json.dumps([dict(options), self.options])
+        for file in [*([self.file] if self.file else []), *re.findall(rf"\${DATA}/([^\"]+)", said)]:
+            if not root:
+                return f"{DATA} is not set, and {file} is looked for there"
+            if not (Path(root) / file).exists():
+                return f"no {file} in {root}"
+        return ""
 
 
 class Dictionary(_Options):
@@ -84,6 +94,7 @@ class Suite(BaseModel):
     dictionary: list[Dictionary]
     explainers: list[str]
     judges: list[str] = ["signature"]
+    judge_forms: list[Literal["probability", "binary", "indices"]] = ["probability"]
     scorers: list[str] = ["detection", "signature"]
     seeds: list[int] = [0]
     options: dict[str, Any] = {}

@@ -32,6 +32,14 @@ class Term(NamedTuple):
     name: str
 
 
+class Entry(NamedTuple):
+    """A term as a file has it: its exact synonyms, and the ids of terms above it, of OBO only those one step above."""
+
+    term: Term
+    synonyms: list[str]
+    above: list[str]
+
+
 class Names:
     """Finds what a text names, word for word.
 
@@ -70,7 +78,7 @@ def as_compared(text: str) -> str:
 
 
 def read_ontology(path: Path) -> Names:
-    """Terms of ``.obo``, or ``.json`` of ``{id: {label, synonyms, deprecated}}``; either may end in .gz or .zst.
+    """Terms of ``.obo``, or ``.json`` of ``{id: {label, synonyms, ancestors, deprecated}}``; also as .gz or .zst.
 
     Obsolete terms are left out; of OBO only synonyms marked EXACT count.
 
@@ -79,24 +87,51 @@ def read_ontology(path: Path) -> Names:
     UserError
         In one line: no such file, of neither form, not UTF-8, larger than any ontology, or without a term.
     """
+    entries = _entries(path)
+    return Names(
+        ((entry.term.name, entry.term) for entry in entries),
+        ((synonym, entry.term) for entry in entries for synonym in entry.synonyms),
+    )
+
+
+def read_ancestors(path: Path) -> dict[str, frozenset[str]]:
+    """Term id -> ids of all terms above it: by ``is_a`` of OBO, by ``ancestors`` of JSON (which are closed already).
+
+    Raises
+    ------
+    UserError
+        As ``read_ontology``.
+    """
+    above = {entry.term.id: entry.above for entry in _entries(path)}
+    closed: dict[str, frozenset[str]] = {}
+    for identity in above:
+        found: set[str] = set()
+        left = list(above[identity])
+        while left:
+            one = left.pop()
+            if one not in found:
+                found.add(one)
+                left += above.get(one, [])
+        closed[identity] = frozenset(found - {identity})
+    return closed
+
+
+def _entries(path: Path) -> list[Entry]:
     form = next((suffix for suffix in reversed(path.suffixes) if suffix not in (".gz", ".zst")), "")
     if form not in (".obo", ".json"):
         raise UserError(
             f"--ontology: {path} is neither .obo nor .json (nor one of them packed as .gz or .zst)."
         )
     try:
-        terms = list(_obo(path) if form == ".obo" else _json(path))
+        entries = list(_obo(path) if form == ".obo" else _json(path))
     except (OSError, EOFError, UnicodeDecodeError, ValueError, RecursionError) as error:
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UserError(f"--ontology: {path} cannot be read ({said}).") from error
-    if not terms:
+    if not entries:
         raise UserError(
             f"--ontology: {path} holds no term. Pass an OBO file with [Term] stanzas, such as cl.obo."
         )
-    return Names(
-        ((term.name, term) for term, _ in terms),
-        ((synonym, term) for term, synonyms in terms for synonym in synonyms),
-    )
+    return entries
 
 
 def _opened(path: Path) -> io.TextIOWrapper:
@@ -117,21 +152,23 @@ def _lines(path: Path) -> Iterator[str]:
             yield line.strip()
 
 
-def _obo(path: Path) -> Iterator[tuple[Term, list[str]]]:
+def _obo(path: Path) -> Iterator[Entry]:
     stanza: dict[str, Any] = {}
 
-    def ended() -> Iterator[tuple[Term, list[str]]]:
+    def ended() -> Iterator[Entry]:
         if stanza.get("id") and stanza.get("name") and not stanza.get("obsolete"):
-            yield Term(stanza["id"], stanza["name"]), stanza["synonyms"]
+            yield Entry(Term(stanza["id"], stanza["name"]), stanza["synonyms"], stanza["above"])
 
     for line in _lines(path):
         if line.startswith("["):
             yield from ended()
-            stanza = {"synonyms": []} if line == "[Term]" else {}
+            stanza = {"synonyms": [], "above": []} if line == "[Term]" else {}
         elif "synonyms" in stanza:
             tag, _, value = line.partition(": ")
             if tag in ("id", "name"):
                 stanza.setdefault(tag, ESCAPED.sub(r"\1", value.partition(" ! ")[0]).strip())
+            elif tag == "is_a":
+                stanza["above"].append(value.partition(" ")[0])
             elif tag == "is_obsolete":
                 stanza["obsolete"] = value.startswith("true")
             elif tag == "synonym" and (quoted := SYNONYM.match(value)):
@@ -139,7 +176,7 @@ def _obo(path: Path) -> Iterator[tuple[Term, list[str]]]:
     yield from ended()
 
 
-def _json(path: Path) -> Iterator[tuple[Term, list[str]]]:
+def _json(path: Path) -> Iterator[Entry]:
     with _opened(path) as file:
         text = file.read(MOST_CHARS)
         if file.read(1):
@@ -154,4 +191,8 @@ def _json(path: Path) -> Iterator[tuple[Term, list[str]]]:
         if not isinstance(synonyms, list):
             raise ValueError(f"the synonyms of {identity[:50]!r} are no list")
         if not told.get("deprecated"):
-            yield Term(identity, told["label"]), [one for one in synonyms if isinstance(one, str)]
+            above = told.get("ancestors") or {}
+            if not isinstance(above, Mapping | list):
+                raise ValueError(f"the ancestors of {identity[:50]!r} are neither a list nor an object")
+            exact = [one for one in synonyms if isinstance(one, str)]
+            yield Entry(Term(identity, told["label"]), exact, [str(one) for one in above])
