@@ -110,6 +110,8 @@ class CellCorpus:
     def fit_on(self, explain_rows: np.ndarray) -> None:
         """Gene statistics, and the PCA embedding where asked for, from explain cells only."""
         self._statistics = gene_statistics(self.expression, self.feature_names, explain_rows)
+        self._markable.clear()
+        self._cards.clear()
         if self._embedding_key == "pca":
             self._embeddings = expression_pca(
                 self.expression, self._statistics, explain_rows, self._pca_components

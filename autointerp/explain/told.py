@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autointerp.evidence.assemble import spread
+from autointerp.evidence.technical import named_covariate
 from autointerp.pictures import length
 from autointerp.schema import Evidence, ShownItem
 from autointerp.templates import render
@@ -92,6 +93,7 @@ def _variables(evidence: Evidence, kept: Kept) -> dict[str, Any]:
         "clusters": evidence.clusters,
         "enriched": evidence.enriched,
         "technical": evidence.technical,
+        "suspect": named_covariate(evidence.technical),
         "related": evidence.related[: kept.related],
         "disclosed": evidence.disclosed,
         "shown": [evidence.shown[i] for i in places],
