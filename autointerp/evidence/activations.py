@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from autointerp.errors import UserError
+from autointerp.evidence.by_latent import by_latent
 
 
 class Activations:
@@ -18,25 +19,30 @@ class Activations:
     Parameters
     ----------
     csr : (n, m) CSR float32 without stored zeros, indices sorted; its arrays may be memory-mapped
+    csc : the same by latent, where it is there already
     """
 
-    def __init__(self, csr: sparse.csr_matrix):
+    def __init__(self, csr: sparse.csr_matrix, csc: sparse.csc_matrix | None = None):
         if len(csr.data) and not (np.isfinite(csr.data).all() and csr.data.min() > 0):
             raise UserError("Activations must be finite and >= 0, with zeros left out of the sparse matrix.")
         self.csr = csr
-        self.csc = csr.tocsc()
+        self.csc = csr.tocsc() if csc is None else csc
         self.shape: tuple[int, int] = csr.shape
 
     @classmethod
     def open(cls, directory: Path) -> Activations:
-        """Memory-map what ``sae.encode_to_disk`` wrote: indptr.npy, indices.npy, values.npy, meta.json."""
+        """Memory-map what ``sae.encode_to_disk`` wrote: indptr.npy, indices.npy, values.npy, meta.json.
+
+        Many activations are sorted by latent on disk, once, in the same directory.
+        """
         import json
 
         meta = json.loads((directory / "meta.json").read_text())
         indptr, indices, values = (
             np.load(directory / f"{name}.npy", mmap_mode="r") for name in ("indptr", "indices", "values")
         )
-        return cls(sparse.csr_matrix((values, indices, indptr), shape=(meta["n"], meta["m"]), copy=False))
+        csr = sparse.csr_matrix((values, indices, indptr), shape=(meta["n"], meta["m"]), copy=False)
+        return cls(csr, by_latent(csr, directory))
 
     @classmethod
     def from_matrix(cls, matrix: object, n_items: int, source: str) -> Activations:
