@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -13,6 +14,7 @@ from autointerp.schema import Failure
 from tests.explain.fake_lab import FakeLab, TalkingModel, hypotheses
 from tests.explain.test_one_shot import evidence
 from tests.golden_file import assert_golden
+from tests.hostile import HOSTILE
 
 
 def explain(lab, *replies, native=False, **options):
@@ -199,3 +201,18 @@ def test_pictures_reach_the_model_as_pictures(native):
         "assistant",
         ["text", "image_url", "text"],
     ]
+
+
+@pytest.mark.parametrize("attack", HOSTILE)
+def test_a_hostile_title_changes_nothing_but_itself_when_it_is_told_again(attack):
+    """What a model says is untrusted too: its own words come back to it as data."""
+    said = []
+    for title in ("a", attack):
+        label = hypotheses(title)
+        name = " ".join(title.split()[:10])
+        _, model = explain(FakeLab(**{name: 0.9, "b": 0.5}), label, hypotheses("b"), hypotheses())
+        said.append([str(m["content"]) for m in model.requests[1].messages if m["role"] == "user"][-1])
+    plain, attacked = (re.sub(r"<cell>\n.*?\n</cell>", "", one, flags=re.DOTALL) for one in said)
+    assert len(plain.splitlines()) == len(attacked.splitlines())
+    assert sum(a != b for a, b in zip(plain.splitlines(), attacked.splitlines(), strict=True)) <= 3
+    assert not re.search(r"<\|im_start|\[/?INST\]|＜|\u202e|\x1b", attacked)

@@ -132,3 +132,25 @@ def test_in_deferred_mode_the_probe_waits_like_any_request(openai_bench):
         _can(openai_bench, "logprobs", deferred=True)
     assert [request.purpose for request in openai_bench.llm.wanted.values()] == ["probe"]
     assert openai_bench.server.requests == []
+
+
+def test_tools_are_probed_once_and_are_there_only_if_one_is_called(openai_bench):
+    call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "look_up_color", "arguments": '{"number": 7}'},
+    }
+    openai_bench.server.reply = lambda body, n: scripted.say(
+        "", message={"content": None, "tool_calls": [call]}
+    )
+    assert _can(openai_bench, "tools") is True and _can(openai_bench, "tools") is True
+    assert len(openai_bench.server.requests) == 1
+    assert [one["function"]["name"] for one in openai_bench.server.bodies[0]["tools"]] == ["look_up_color"]
+
+
+def test_an_endpoint_that_refuses_or_ignores_tools_has_none(openai_bench):
+    openai_bench.server.reply = lambda body, n: (
+        scripted.unsupported("tools") if "tools" in body else "It is blue."
+    )
+    assert _can(openai_bench, "tools") is False
+    assert _can(openai_bench, "tools", works={"tools": True}) is True
