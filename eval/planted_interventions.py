@@ -1,6 +1,6 @@
 """Is the right label chosen for what a planted factor does in the model, and none for what a random direction does?
 
-``python -m eval.planted_interventions --seeds 0,1,2`` draws one full planted corpus a seed, fits its autoencoder, and
+``python -m eval.planted_interventions --seeds 0`` draws one full planted corpus a seed, fits its autoencoder, and
 edits embeddings along the latents of ``eval.planted.directions`` by the scorers of a run: strength found on 120 develop
 cells, reports on test cells, genes read by the autoencoder's decoder. ``isotropic free``: random directions, which may
 leave the data, since almost none reaches the same σ on it.
@@ -15,7 +15,8 @@ causal      share of factors
 reachable   share of directions that reach σ, and ``stay``: that do so while 80 % of the cells stay on the data; of what
             is reached, ``develop``: greatest |σ/asked − 1|, ``test``: mean, least and greatest σ there
 exact       greatest |edit(x, 0) − x| and |edit(edit(x, s), −s) − x| over all that is reached
-accuracy    by grade, over factors; ``causal`` or ``all``; those that do not reach σ are left out (``missing``)
+accuracy    by grade, over factors (t, or Wilson where all are alike); ``causal`` or ``all``; labels whose factor
+            does not reach σ, or about which a judge could not answer, are left out (``missing``)
 difference  paired over causal factors, better − worse, of protocols §8's pairs; ``holds``: above 0
 rank        Spearman with ``effect`` or ``f1``: over labels, slots, within factors; ``best``: of a score that can only
             be right or wrong, at the cut in quality that suits it best, over labels
@@ -44,6 +45,7 @@ from autointerp.intervene.strength import MOST_LEAVING, OnData, standardized
 from autointerp.intervene.workbench import Items, Workbench
 from autointerp.judge.trivial import RandomJudge
 from autointerp.prepare import Prepared
+from autointerp.score.intervals import wilson
 from eval.planted import FULL, PlantedCells, load_params, planted_cells
 from eval.planted.decoder import PATH, SPEC
 from eval.planted.directions import write_dictionary
@@ -59,12 +61,13 @@ CHANCE = {"match": 1 / 5, "2afc": 1 / 2}
 ASKED = tuple(f"{kind}:genes:{sigma}" for kind in CHANCE for sigma in SIGMAS)
 JUDGES = (SURE, "oracle:noise=1.5", "oracle:noise=3", "signature", "random")
 INFORMED = JUDGES[:4]
-SETS = ("oracle", "isotropic free", "fitted")
+SETS = ("oracle", "isotropic free")  # fitted: with --sets
 COLUMNS = (
     *("what", "directions", "factors", "judge", "scorer", "grade", "against"),
     *("value", "low", "high", "n", "missing", "holds"),
 )
 METRIC = "above_chance"
+RANDOM = 20  # random directions of each corpus
 DEVELOP = 120  # cells on which strengths are found, of the 400 of a run: σ is their mean
 
 
@@ -80,7 +83,8 @@ def turned(cells: PlantedCells, directions: str, seed: int, folder: Path) -> Pla
         x = np.asarray(cells.adata.obsm["X_autoencoder"], dtype=np.float32)
         write_dictionary(x, cells.activity, rows, kind, seed, path)
     amplify = partial(amplifier, free=bool(free))
-    return Planted(cells, None, seed, "X_autoencoder", ASKED, path, SPEC, folder / "cache", amplify)
+    most = RANDOM if free else None
+    return Planted(cells, None, seed, "X_autoencoder", ASKED, path, SPEC, folder / "cache", amplify, most)
 
 
 class Anywhere(OnData):
@@ -143,7 +147,7 @@ def strengths(planted: Planted, directions: str) -> pd.DataFrame:
     real = bench.on_data.real if isinstance(bench.on_data, Anywhere) else bench.on_data
     held = real.holds(bench.develop.x)
     rows = []
-    for latent in planted.latents:
+    for latent in planted.asked:
         factor = planted.factors[latent].name
         after = bench.main.read(bench.edited(bench.develop, latent, float(bench.units[latent])))
         change = standardized((after - before).mean(0), bench.main.sd)
@@ -203,9 +207,10 @@ def summary(table: pd.DataFrame, turns: pd.DataFrame) -> pd.DataFrame:
                 place = (str(judge), str(scorer), str(grade), "")
                 values = own.groupby("factor").value.mean() + chance
                 missing = int(own.value.isna().sum())
-                rows.append(
-                    mean_row_of("accuracy", str(directions), which, place, values) | {"missing": missing}
-                )
+                row = mean_row_of("accuracy", str(directions), which, place, values) | {"missing": missing}
+                if row["n"] and row["low"] == row["high"]:  # all factors alike: t has no spread to go by
+                    row |= dict(zip(("low", "high"), wilson(row["value"] * row["n"], row["n"]), strict=True))
+                rows.append(row)
         if directions == "oracle" and judge in INFORMED:
             rows += list(_quality_rows(part[part.factor.isin(kept)], str(judge), str(scorer)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -258,7 +263,7 @@ def mean_row_of(
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(prog="python -m eval.planted_interventions")
-    parser.add_argument("--seeds", default="0,1,2", help="of the corpora")
+    parser.add_argument("--seeds", default="0", help="of the corpora")
     parser.add_argument("--n-cells", type=int, help="in place of the 12,000 of the parameters")
     parser.add_argument("--sets", default=",".join(SETS), help="of directions")
     parser.add_argument("--out", type=Path, default=OUT)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
@@ -64,6 +65,7 @@ class Planted:
     decoder : MODULE:CALLABLE, how its edits are read
     cache : where a dictionary's activations are kept
     amplify : what amplifies its latents, in place of what a run has
+    most : so many latents, drawn with the seed, are asked about; the labels of all stand beside theirs
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Planted:
         decoder: str | None = None,
         cache: Path = Path("cache"),
         amplify: Callable[[Prepared], Amplifier] | None = None,
+        most: int | None = None,
     ):
         self.cells, self.seed, self._judged = cells, seed, tuple(judged)
         names = [f.name for f in cells.factors] if factors is None else list(factors)
@@ -100,13 +103,15 @@ class Planted:
         self.made.amplifier = amplify(self.made) if amplify else None
         self.material = material_of(self.made)
         self.latents = self.made.chosen  # a factor that is too rare is no latent, as in any run
+        drawn = np.random.default_rng([seed, 13]).permutation(self.latents)[:most]
+        self.asked = self.latents if most is None else sorted(drawn.tolist())
         test = self.made.split.rows("test")
         self._active = cells.activity[test]  # (t, f of the corpus)
         self._column = dict(zip(names, columns, strict=True))
         self.items = {
             (name, latent): SCORERS[name].items(self.material, latent, "test")
             for name in (*self._judged, *READ)
-            for latent in self.latents
+            for latent in self.asked
         }
         self._qualities: dict[tuple[int, Meaning | None], dict[str, float]] = {}
 
@@ -156,7 +161,7 @@ class Planted:
 
     def _graded(self, labels: Iterable[GradedLabel]) -> list[tuple[int, GradedLabel]]:
         """With the latent of each label's factor, for factors that are latents."""
-        latent_of = {self.factors[latent].name: latent for latent in self.latents}
+        latent_of = {self.factors[latent].name: latent for latent in self.asked}
         return [(latent_of[g.factor], g) for g in labels if g.factor in latent_of]
 
     def _labels(self, grades: Iterable[str], shuffle: bool) -> list[tuple[int, str, GradedLabel, Label]]:
@@ -164,7 +169,7 @@ class Planted:
         graded = self._graded(g for f in self.factors for grade in grades for g in f.graded(grade))
         asked = [(latent, given.grade, given, self._own(latent, given)) for latent, given in graded]
         if shuffle:
-            oracles = {latent: self.factors[latent].oracle for latent in self.latents}
+            oracles = {latent: self.factors[latent].oracle for latent in self.asked}
             ours = [self._own(latent, given) for latent, given in oracles.items()]
             drawn = shuffled_labels(self.made, self.seed, ours, free=True)
             asked += [(latent, SHUFFLED, oracles[label.latent], label) for _, latent, label in drawn]
