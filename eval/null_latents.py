@@ -218,6 +218,7 @@ def write_markdown(nulls: pd.DataFrame, confidences: pd.DataFrame, out: Path) ->
     """What the tables say."""
     told = nulls[nulls.latents != REAL]
     least = told.loc[told.flagged_at_5.idxmin()]
+    fewest = told.loc[told.below.idxmin()]
     verdict = "met" if least.flagged_at_5 >= LEAST_SHARE else "missed"
     lines = [
         "# Latents that mean nothing, and confidences that come true",
@@ -230,6 +231,8 @@ def write_markdown(nulls: pd.DataFrame, confidences: pd.DataFrame, out: Path) ->
         f"Target: at least {LEAST_SHARE:.0%} of null latents flagged at the threshold that flags {SHARE_OF_REAL:.0%}",
         f"of real labels: {verdict}; the least is {least.flagged_at_5:.1%} ({least.corpus}, {least.latents}, "
         f"{least.writer}).",
+        f"Of the labels alone, abstentions left out, the least is {fewest.below:.1%} of {fewest.n_tested} "
+        f"({fewest.corpus}, {fewest.latents}, {fewest.writer}).",
         "",
         "| corpus | latents | writer | latents | abstained | labels tested | unsupported | threshold | below | flagged "
         "| flagged at threshold |",
