@@ -1,7 +1,7 @@
 """How far can latents of sorted blood cells be turned before cells leave the data? Which σ each readout reaches.
 
 ``AUTOINTERP_DATA=FOLDER python -m eval.bench.intervention_reach`` fits the default dictionary to pbmc_facs_zheng and
-turns a seeded sample of 12 explainable latents up on 120 develop cells, as ``autointerp intervene`` does: genes read
+turns a seeded sample of 24 explainable latents up on 120 develop cells, as ``autointerp intervene`` does: genes read
 from nearest cells, classes by the kernel and by a logistic head. Writes ../results/pbmc_intervention_reach.csv, a row a
 readout and σ: the share of latents that reach it with 80 % of the cells on the data, and for scale the σ between the
 readings of two develop cells drawn at random, of one type and of two (medians). ``quality``: of the readout on develop.
@@ -25,7 +25,7 @@ from autointerp.prepare import Prepared
 
 OUT = Path(__file__).parents[1] / "results" / "pbmc_intervention_reach.csv"
 SIGMAS = (0.01, 0.03, 0.1, 0.3)
-LATENTS, PAIRS, EDITED = 12, 400, 120
+LATENTS, PAIRS, EDITED = 24, 400, 120
 READOUTS: tuple[tuple[Literal["genes", "classes"], Literal["logistic", "kernel"]], ...] = (
     ("genes", "kernel"),
     ("classes", "kernel"),
