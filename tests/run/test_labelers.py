@@ -166,3 +166,22 @@ def swap_test_cells(cells: ad.AnnData, run) -> None:
         values = cells.obsm[key].copy()
         values[test] = values[np.random.default_rng(way).permutation(test)]
         cells.obsm[key] = values
+
+
+def test_an_agent_joins_a_run_that_asked_no_model(cells, server, tmp_path):
+    """Within a budget, with the label writer as judge of what it tries, and of all labels from then on."""
+    directory = tmp_path / "run"
+    given = (*BROUGHT, "--max-latents", "2", "--controls", "none", "--scorers", "detection")
+    assert command("run", "--data", cells, *given, "--out", directory).code == 0
+    before = labels(directory)
+    asked = ("--model", "two", "--base-url", server.url, "--price-in", 1, "--price-out", 2, "--budget-usd", 5)
+    ended = command("label", directory, "--explainer", "agent", "--rounds", 4, *asked)
+    assert ended.code == 0, ended.err
+    after = labels(directory)
+    assert after[after.explainer == "markers"].equals(before)
+    assert (after[after.explainer == "agent"].model == "two").all()
+    assert any(is_judging(body) for body in server.bodies)
+    steps = pd.read_csv(directory / "steps.csv")
+    assert set(steps.explainer) == {"agent"} and steps.stopped.dropna().nunique() >= 1
+    ended = command("report", directory)
+    assert ended.code == 0, ended.err
