@@ -164,8 +164,8 @@ def markdown(made: pd.DataFrame, rows: pd.DataFrame) -> str:
         "the labels from what it is sent over a socket, the rule `signature` judges on develop and test: no language "
         "model was asked, and the figures say what the loop does with a writer that errs in known ways, not how well a "
         "model writes. Test AUROC, means over latents, abstained labels at 0.5; differences are paired over latents, "
-        "with 95 % intervals. Samples of `best_of_n` are random halves of the writer's features, worse than its one shot: "
-        "its figures say how develop chooses among those, not what sampling a model brings.",
+        "with 95 % intervals. Samples of `best_of_n` are random halves of the writer's features, worse than its one "
+        "shot: its figures say how develop chooses among those, not what sampling a model brings.",
         "",
         f"Accepted develop scores: {sum(len(a) > 1 for a in rows.accepted)} labels were replaced at least once, "
         f"{len(falls)} times by one of no higher score. A writer that only makes things worse: {kept} of {len(worse)} "
