@@ -30,6 +30,7 @@ from autointerp.results.leaderboard_page import markdown, write_board
 from autointerp.results.run_entries import run_entries
 from autointerp.run import Run
 from autointerp.run_record import read_record
+from eval.bench.call_costs import tokenizer
 from eval.planted import PlantedCells, load_params, planted_cells
 from eval.planted import oracle as oracles
 from eval.planted.counts import FULL
@@ -200,7 +201,8 @@ def write(directories: Sequence[Path], skipped: Sequence[str], out: Path, comman
 @contextmanager
 def rule_model(options: dict[str, Any]) -> Iterator[None]:
     """Answers ``options``' models by rule while it is open; the ledger knows the endpoint by name, not by its port."""
-    with RuleServer(RuleReader().reply) as server:
+    count = tokenizer()
+    with RuleServer(RuleReader().reply, lambda text: len(count.encode_ordinary(text))) as server:
         options |= {
             "model": "openai/rule-explainer", "judge": options.get("judge", "openai/rule-judge"),
             "base_url": server.url, "endpoint_name": "rule-reader", "allow_unpriced": True,
