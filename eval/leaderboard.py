@@ -127,7 +127,7 @@ def _options(suite: Suite, cell: Cell, out: Path, planted: PlantedCells | None) 
     elif cell.data.demo:
         made["data"] = demo_cells()
     else:
-        made["data"] = Path(os.environ[DATA]) / str(cell.data.file)
+        made["images" if cell.data.images else "data"] = Path(os.environ[DATA]) / str(cell.data.path)
     if cell.dictionary.factors:
         made["activations"] = "planted_factors"
     labels = [

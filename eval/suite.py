@@ -9,8 +9,8 @@ explainers, judges  names as on the command line; ``planted:GRADE`` are planted 
 judge_forms         how a judging model answers, each in turn: probability, binary, indices
 scorers             names as on the command line
 [options]           of every run, as in a config file
-[[data]]            name; ``planted`` (a parameter file of ``eval/planted``), ``file`` (below AUTOINTERP_DATA) or
-                    ``demo = true``; the rest are options
+[[data]]            name; ``planted`` (a parameter file of ``eval/planted``), ``file`` or ``images`` (below
+                    AUTOINTERP_DATA), or ``demo = true``; the rest are options
 [[dictionary]]      name; the rest are options; ``factors = true``: the planted factors themselves are the latents
 ==================  =========================================================================================
 """
@@ -54,14 +54,21 @@ class Data(_Options):
 
     planted: str | None = None
     file: str | None = None
+    images: str | None = None
     demo: bool = False
     n_cells: int | None = None  # of planted data, in place of the parameters' own
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
-        if (self.planted is not None) + (self.file is not None) + self.demo != 1:
-            raise ValueError(f"data {self.name!r} needs exactly one of planted, file, demo")
+        given = sum(source is not None for source in (self.planted, self.file, self.images)) + self.demo
+        if given != 1:
+            raise ValueError(f"data {self.name!r} needs exactly one of planted, file, images, demo")
         return self
+
+    @property
+    def path(self) -> str | None:
+        """Below AUTOINTERP_DATA, where it comes from there."""
+        return self.file or self.images
 
     def missing(self, options: Mapping[str, Any]) -> str:
         """Why it cannot be used here, '' where it can.
@@ -70,7 +77,7 @@ class Data(_Options):
         """
         root = os.environ.get(DATA)
         said = json.dumps([dict(options), self.options])
-        for file in [*([self.file] if self.file else []), *re.findall(rf"\${DATA}/([^\"]+)", said)]:
+        for file in [*([self.path] if self.path else []), *re.findall(rf"\${DATA}/([^\"]+)", said)]:
             if not root:
                 return f"{DATA} is not set, and {file} is looked for there"
             if not (Path(root) / file).exists():
