@@ -1,6 +1,6 @@
 // What does a reader say of a label? Kept in this browser under the run's id, exported as a table that --explainer file:FILE reads.
 const CHOICES = [["accepted", "accept"], ["edited", "edit"], ["rejected", "reject"], ["artefact", "artefact"]];
-const VERDICT_COLUMNS = ["run_id", "latent", "explainer", "label_id", "verdict", "comment", "title", "description", "kind", "key_features"];
+const VERDICT_COLUMNS = ["run_id", "latent", "explainer", "label_id", "verdict", "comment", "title", "description", "kind", "key_features", "saw_edits"];
 
 const signedFeatures = (features) => features.map((f) => f.name + (f.direction === "down" ? "-" : "+")).join("; ");
 // No spreadsheet may run a cell as a formula: the apostrophe is what Python's tables put there, and what it takes off again.
@@ -39,7 +39,8 @@ function verdictStore(run) {
 }
 
 function verdictSection(entry, card, verdicts, changed) {
-  const own = { title: entry.plain || entry.title, description: entry.description, kind: entry.kind, key_features: signedFeatures(card.key_features) };
+  // Who reads a card that shows what an edit does can no more be tested by edits.
+  const own = { title: entry.plain || entry.title, description: entry.description, kind: entry.kind, key_features: signedFeatures(card.key_features), saw_edits: card.turned ? "true" : "" };
   const now = () => verdicts.of(entry);
   const field = (name, label, tag) => {
     const input = h(tag, { id: `verdict-${name}`, rows: tag === "textarea" ? "2" : null, maxlength: "2000", autocomplete: "off" });
