@@ -35,6 +35,7 @@ PHASES = {
         "CENPE", "CTCF", "NEK2", "G2E3", "GAS2L3", "CBX5", "CENPA",
     ),
 }  # fmt: skip
+BLOCK_ROWS = 8192
 LEAST_GENES = 10  # of a phase; fewer say little of it
 BINS, CONTROLS = 25, 50
 
@@ -48,27 +49,44 @@ def technical_covariates(
 
     names : (g,) gene symbols; mean_expression : (g,) on explain, by which genes are alike
     """
+    place = {gene.upper(): i for i, gene in reversed(list(enumerate(map(str, names))))}
+    phases = {}
+    for name, genes in PHASES.items():
+        columns = np.array(sorted({place[gene] for gene in genes if gene in place}), dtype=np.int64)
+        others = _alike(columns, mean_expression)
+        if len(columns) >= LEAST_GENES and len(others):
+            phases[name] = columns, others
+    shares = {
+        name: np.array([bool(pattern.match(gene)) for gene in names]) for name, pattern in SHARES.items()
+    }
+    shares = {name: inside.astype(np.float64) for name, inside in shares.items() if inside.any()}
+    blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)] or [rows]
+    told = [_told(expression, block, shares, phases) for block in blocks]
+    return {name: np.concatenate([block[name] for block in told]) for name in told[0]}
+
+
+def _told(
+    expression: Expression,
+    rows: np.ndarray,
+    shares: dict[str, np.ndarray],
+    phases: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Of a block of rows. shares : name -> (g,) ones of its genes; phases : name -> its columns, those of like genes"""
     found: dict[str, np.ndarray] = {}
     raw = expression.raw(rows)
     if expression.kind == "counts":
         depth = np.asarray(raw.sum(1), dtype=np.float64).ravel()
         found["total counts"] = depth
         found["genes detected"] = _detected(raw)
-        for name, pattern in SHARES.items():
-            inside = np.array([bool(pattern.match(gene)) for gene in names])
-            if inside.any():
-                part = np.asarray(raw @ inside.astype(np.float64)).ravel()
-                found[name] = 100 * np.divide(part, depth, out=np.zeros(len(rows)), where=depth > 0)
+        for name, inside in shares.items():
+            part = np.asarray(raw @ inside).ravel()
+            found[name] = 100 * np.divide(part, depth, out=np.zeros(len(rows)), where=depth > 0)
     else:
         found["genes detected"] = _detected(raw)
-    place = {gene.upper(): i for i, gene in reversed(list(enumerate(map(str, names))))}
-    values = expression.log_normalized(rows).astype(np.float64)
-    for name, genes in PHASES.items():
-        columns = np.array(sorted({place[gene] for gene in genes if gene in place}), dtype=np.int64)
-        others = _alike(columns, mean_expression)
-        if len(columns) >= LEAST_GENES and len(others):
-            score = values[:, columns].mean(1) - values[:, others].mean(1)
-            found[name] = np.asarray(score).ravel()
+    values = expression.log_normalized(rows)
+    for name, (columns, others) in phases.items():
+        own, alike = (values[:, part].astype(np.float64).mean(1) for part in (columns, others))
+        found[name] = np.asarray(own - alike).ravel()
     return found
 
 

@@ -21,6 +21,7 @@ FEWEST, MOST = 4, 30
 MARKERS = 5  # features that name a cluster
 TOLD = 5  # clusters told of a latent
 CONTRASTED = 3
+KEPT = 40  # features a side of a contrast within a cluster
 LEAST_SHARE = 0.1  # of a latent's active items, in a third cluster
 LEAST_ITEMS = 10  # on both sides of a contrast within a cluster
 
@@ -112,7 +113,7 @@ def cluster(
         strong,
         weak,
         pairs,
-        contrast_all(corpus, rows, inside, within, "silent", groups, seed),
+        contrast_all(corpus, rows, inside, within, "silent", groups, seed, KEPT),
     )
 
 

@@ -110,6 +110,7 @@ def contrast_all(
     against: str,
     permutation_groups: np.ndarray | None,
     seed: int,
+    top: int = TOP,
 ) -> Contrasts:
     """Contrast every latent's active items with its silent ones, and both with chance.
 
@@ -119,6 +120,7 @@ def contrast_all(
     active : (n, m) CSR of ones
     silent : (n, m) CSR of ones, or all items of a part that are not active, or None for all that are not active
     permutation_groups : (n,) within which the null permutes activations, or None; also within parts
+    top : features kept a side
 
     Returns
     -------
@@ -130,7 +132,9 @@ def contrast_all(
         silent = Within(np.zeros(n, dtype=np.int64), np.zeros(m, dtype=np.int64))
     values = sparse.vstack([block for _, block in corpus.blocks(rows)], format="csr")
     products = _Products(values, corpus.eligible, silent)
-    up, down, up_figures, down_figures = _top_shifts(products, active, silent)
+    up, down, up_figures, down_figures = _top_shifts(products, active, silent, top)
+    if not corpus.zero_is_absent:  # z-scores have no fold change
+        up_figures[:, :, 1] = down_figures[:, :, 1] = np.nan
     n_active = np.asarray(active.sum(0)).ravel().astype(np.int64)
     if isinstance(silent, Within):
         n_silent = products.sizes[silent.of] - n_active
@@ -228,11 +232,11 @@ def _greatest_shifts(
 
 
 def _top_shifts(
-    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | Within
+    products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | Within, top: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """``up``, ``down``, ``up_figures`` and ``down_figures`` of Contrasts."""
     m = active.shape[1]
-    top = min(TOP, len(products.columns))
+    top = min(top, len(products.columns))
     sides = [
         (sign, np.full((m, top), -1, dtype=np.int64), np.zeros((m, top, 4), np.float32)) for sign in (1, -1)
     ]

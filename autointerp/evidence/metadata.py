@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from autointerp.errors import unknown_name
+from autointerp.errors import UserError, unknown_name
 from autointerp.schema import Evidence
+
+MOST_VALUES = 1000  # of a column that groups items; more name single items
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +34,18 @@ class Asked:
 
 
 def check_columns(obs: pd.DataFrame, covariates: Sequence[str], shown: Sequence[str]) -> None:
-    """Refuse, by UserError, a column that obs does not have."""
+    """Refuse, by UserError, a column that obs does not have, and one of so many values that it groups nothing."""
     for option, columns in (("--covariates", covariates), ("--show-metadata", shown)):
         for column in columns:
             if column not in obs.columns:
                 raise unknown_name(
                     "obs has no column", column, obs.columns, f"Pass one of them with {option}."
+                )
+            grouping = columns is shown or not _is_number(obs[column])
+            if grouping and (many := obs[column].nunique()) > MOST_VALUES:
+                raise UserError(
+                    f"obs[{column!r}] has {many:,} values; at most {MOST_VALUES:,} can be told apart. "
+                    f"Pass {option} a column that groups items, such as a batch."
                 )
 
 
@@ -57,11 +65,11 @@ def asked(
     check_columns(obs, covariates, shown)
     told: dict[str, np.ndarray] = {}
     numbers: dict[str, np.ndarray] = {}
-    if group is not None and groups is not None:
+    if group is not None and groups is not None and len(np.unique(groups)) <= MOST_VALUES:
         told[group] = _without(groups, groups == "")
     for column in covariates:
         values = obs[column]
-        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        if _is_number(values):
             numbers[column] = values.to_numpy(dtype=np.float64, na_value=np.nan)
         elif column not in told:
             told[column] = _without(values.astype(str).to_numpy(dtype=str), values.isna().to_numpy())
@@ -80,6 +88,10 @@ def only(
         technical=tuple(one for one in evidence.technical if one.name not in others),
         disclosed=tuple(one for one in evidence.disclosed if one.column in shown),
     )
+
+
+def _is_number(values: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
 def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:

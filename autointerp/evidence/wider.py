@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from autointerp.corpus.base import Corpus
 from autointerp.evidence.activations import Activations
@@ -167,6 +168,7 @@ def _figured(
 
 def _counts(values: np.ndarray, active: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Names (c,), items of each (c,), and active ones (p, c)."""
-    names, codes = np.unique(np.array([str(v) for v in values]), return_inverse=True)
-    is_of = (codes[:, None] == np.arange(len(names))).astype(np.float32)
-    return names, np.bincount(codes, minlength=len(names)), np.asarray(active.T @ is_of).astype(np.int64)
+    names, codes = np.unique(values, return_inverse=True)
+    n = len(values)
+    is_of = sparse.csr_matrix((np.ones(n, np.float32), (np.arange(n), codes)), shape=(n, len(names)))
+    return names, np.bincount(codes, minlength=len(names)), (active.T @ is_of).toarray().astype(np.int64)

@@ -45,6 +45,8 @@ def _column(name: str, values: Sequence[Any] | np.ndarray, n: int) -> np.ndarray
 
 
 def _one(name: str, matrix: Any, column: np.ndarray) -> pd.DataFrame:
+    from scipy.sparse import csr_array
+
     number = column.dtype.kind in "fiu"
     if number:
         present = np.isfinite(column)
@@ -67,7 +69,8 @@ def _one(name: str, matrix: Any, column: np.ndarray) -> pd.DataFrame:
         sizes = np.bincount(group)
         constant = len(sizes) < 2
         if not constant:
-            sums = (group == np.arange(len(sizes))[:, None]).astype(np.float64) @ part  # (g, n) @ (n, m)
+            is_of = csr_array((np.ones(n), (group, np.arange(n))), shape=(len(sizes), n))
+            sums = (is_of @ part).toarray()  # (g, n) @ (n, m)
             explained = (sums**2 / sizes[:, None]).sum(0) - sums.sum(0) ** 2 / n
             freedom = len(sizes) - 1
     if constant:

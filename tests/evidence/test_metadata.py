@@ -45,3 +45,13 @@ def test_an_unknown_column_is_refused_with_those_there_are(option):
     columns = {"--covariates": (("batsh",), ()), "--show-metadata": ((), ("batsh",))}[option]
     with pytest.raises(UserError, match=f"obs has no column 'batsh'.*batch.*{option}"):
         asked(OBS, None, None, *columns, False)
+
+
+@pytest.mark.parametrize("option", ["--covariates", "--show-metadata"])
+def test_a_column_that_names_single_items_is_refused(option):
+    obs = pd.DataFrame({"barcode": [f"c{i}" for i in range(2000)], "hours": np.arange(2000.0)})
+    columns = {"--covariates": (("barcode",), ()), "--show-metadata": ((), ("barcode",))}[option]
+    with pytest.raises(UserError, match=f"'barcode'. has 2,000 values.*{option}"):
+        asked(obs, None, None, *columns, False)
+    assert asked(obs, None, None, ("hours",), (), False).numbers["hours"][7] == 7
+    assert not asked(obs, "barcode", obs["barcode"].to_numpy(str), (), (), True).groups
