@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 MAX_POOL = 50_000  # silent candidates; a seeded sample of so many where there are more
+MANY = 2**20  # distances at a time from which on compiled loops pick the nearest
 GATHERED_VALUES = 2**26  # 256 MiB of float32; more embeddings stay where they are and are read when asked for
 
 
@@ -18,12 +21,13 @@ class Space:
     """
 
     def __init__(self, embeddings: np.ndarray, rows: np.ndarray):
-        self._embeddings = embeddings
+        self._embeddings, self._rows = embeddings, rows
         self._place: np.ndarray | None = None
         if len(rows) * embeddings.shape[1] <= GATHERED_VALUES:
             self._embeddings = np.asarray(embeddings[rows], dtype=np.float32)  # (r, d)
             self._place = np.full(len(embeddings), -1, dtype=np.int64)  # (n,) row -> place among ``rows``
             self._place[rows] = np.arange(len(rows))
+            self._squares = np.einsum("rd,rd->r", self._embeddings, self._embeddings)
 
     def points(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows), d) float32."""
@@ -50,26 +54,66 @@ class Space:
         positives = positives[: max(1, count)]
         if len(positives) == 0 or len(silent) == 0 or count <= 0:
             return np.empty(0, dtype=np.int64)
-        a, b = self.points(positives), self.points(silent)
-        distance = a @ b.T  # (p, d) @ (d, s) -> (p, s)
-        distance *= -2.0
-        distance += (b * b).sum(1)  # squared, less a constant per positive
-        depth = min(count, len(silent))
-        if depth < len(silent):
-            near = np.argpartition(distance, depth - 1, axis=1)[:, :depth]
-        else:
-            near = np.broadcast_to(np.arange(len(silent)), distance.shape)
-        by_distance = np.argsort(np.take_along_axis(distance, near, 1), axis=1, kind="stable")
-        return silent[_deal(np.take_along_axis(near, by_distance, 1), depth)]
+        depth, a = min(count, len(silent)), self.points(positives)
+        if len(a) * len(silent) < MANY:
+            return silent[_nearest(a, self.points(silent), depth)]
+        if self._place is None or 2 * len(silent) < len(self._rows):
+            b = self.points(silent)
+            return silent[_nearest_of_many(a, b, -(b * b).sum(1), depth)]
+        offsets = np.full(len(self._rows), -np.inf, np.float32)  # no copy of the silent ones
+        places = self._place[silent]
+        offsets[places] = -self._squares[places]
+        return self._rows[_nearest_of_many(a, self._embeddings, offsets, depth)]
+
+
+def _nearest(a: np.ndarray, b: np.ndarray, depth: int) -> np.ndarray:
+    """``depth`` ≤ s distinct positions in b (s, d), dealt to a (p, d)."""
+    distance = a @ b.T  # (p, d) @ (d, s) -> (p, s)
+    distance *= -2.0
+    distance += (b * b).sum(1)  # squared, less a constant per row of a
+    if depth < len(b):
+        near = np.argpartition(distance, depth - 1, axis=1)[:, :depth]
+    else:
+        near = np.broadcast_to(np.arange(len(b)), distance.shape)
+    by_distance = np.argsort(np.take_along_axis(distance, near, 1), axis=1, kind="stable")
+    return _deal(np.take_along_axis(near, by_distance, 1), depth)
+
+
+def _nearest_of_many(a: np.ndarray, b: np.ndarray, offsets: np.ndarray, depth: int) -> np.ndarray:
+    """The same by compiled loops, offsets (s,) being −‖b‖², or −∞ for what is not to be dealt.
+
+    Each row of a looks at a few candidates first; at more only where one runs out of those that are free.
+    """
+    from sae.compiled import largest, shared
+
+    products = a @ b.T
+    products *= 2.0
+    looked_at = min(4 * math.ceil(depth / len(a)) + 8, depth)
+    while True:
+        near, values = np.empty((len(a), looked_at), np.int64), np.empty((len(a), looked_at), np.float32)
+        lanes = min(max(8 * looked_at, 64), len(b))
+        shared(largest, [0, len(a)], products, offsets, looked_at, lanes, near, values)
+        dealt = _deal(near, depth)
+        if len(dealt) == depth:
+            return dealt
+        looked_at = min(4 * looked_at, depth)
 
 
 def _deal(near: np.ndarray, count: int) -> np.ndarray:
-    """(p, depth ≥ count) candidates of each, nearest first -> (count,) distinct ones, one each a round."""
+    """(p, c) candidates of each, nearest first -> (count,) distinct ones, one each a round.
+
+    Fewer where one runs out of candidates before; with c ≥ count none does.
+    """
+    complete = near.shape[1] >= count
     queues = [iter(candidates) for candidates in near.tolist()]
     taken: dict[int, None] = {}  # in the order of dealing
     while len(taken) < count:
         for queue in queues:
             candidate = next((c for c in queue if c not in taken), None)
-            if candidate is not None and len(taken) < count:
+            if candidate is None and not complete:
+                return np.array(list(taken), dtype=np.int64)
+            if candidate is not None:
                 taken[candidate] = None
+            if len(taken) == count:
+                break
     return np.array(list(taken), dtype=np.int64)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.evidence import neighbours
@@ -35,12 +35,28 @@ def nearest(positives, silent, count, embeddings=EMBEDDINGS, rows=ALL) -> list[i
     return found.tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.fixture(params=["numpy", "loops"])
+def _ways(request, monkeypatch):
+    if request.param == "loops":
+        monkeypatch.setattr(neighbours, "MANY", 0)
+
+
+@pytest.mark.usefixtures("_ways")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 30), st.integers(0, 60), st.integers(0, 50), st.integers(0, 5))
 def test_they_are_those_of_a_naive_loop(n_positives, n_silent, count, seed):
     drawn = np.random.default_rng(seed).permutation(120)
     positives, silent = drawn[:n_positives], np.sort(drawn[n_positives : n_positives + n_silent])
     assert nearest(positives, silent, count) == naive(EMBEDDINGS, positives, silent, count)
+
+
+@pytest.mark.usefixtures("_ways")
+def test_positives_that_share_their_neighbors_look_further():
+    """Thirty positives at one place want the same items: more candidates are needed than are looked at first."""
+    embeddings = EMBEDDINGS.copy()
+    embeddings[:30] = embeddings[0] + 1e-3 * RNG.normal(size=(30, 5))
+    assert nearest(ALL[:30], ALL[30:], 60, embeddings) == naive(embeddings, ALL[:30], ALL[30:], 60)
+    assert nearest(ALL[:2], ALL[30:], 80, embeddings) == naive(embeddings, ALL[:2], ALL[30:], 80)
 
 
 def test_only_some_rows_may_be_asked():
