@@ -196,3 +196,20 @@ def test_cards_say_how_far_a_label_may_be_believed(opened: Callable[..., Any]) -
     page.click("#reliability summary")
     rows = page.locator("#reliability tbody tr").all_inner_texts()
     assert len(rows) == 2 and "60: 0.90 → 0.50 (0.40–0.60)" in rows[0] and "60 labels" in rows[1]
+
+
+def test_a_reader_who_saw_what_an_edit_does_is_no_test_of_edits(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    payload: Any = pbmc_payload(3)
+    payload["latents"][1]["turned"] = {
+        "page": "", "wanted": 0.3, "found": 0.02, "reached": 0.02, "on_data": 0.7, "measured_on": "KL of genes in nats",
+        "reason": "not_reachable: 30% of the items leave the data", "doses": [], "readouts": [],
+    }  # fmt: skip
+    page = opened(payload)
+    said(page, 0, "accepted")
+    said(page, 1, "accepted")
+    path = tmp_path / "verdicts.csv"
+    rows = {int(row["latent"]): row for row in exported(page, path)}
+    assert (rows[0]["saw_edits"], rows[1]["saw_edits"]) == ("", "true")
+    assert (label(path, 0).saw_edits, label(path, 1).saw_edits) == (False, True)
