@@ -127,7 +127,8 @@ class Explainer(Protocol):
     """Writes one label from what ``Evidence`` shows, which never holds held-out items.
 
     reads_categories : whether it is shown the user's annotation, which is withheld from all others
-    needs_lab : whether it tries labels out on develop items, so that a judge is needed to write them
+    needs_lab : whether it tries labels out on develop items, so that a judge is needed to write them, or computes on
+        explain items
     """
 
     name: str
@@ -138,6 +139,6 @@ class Explainer(Protocol):
     async def explain(self, evidence: Evidence, llm: Any, lab: Lab | None) -> Label | Failure:
         """``llm`` is an ``autointerp.llm.client.LLM``, or None for an explainer without a model.
 
-        ``lab`` is for those that try their label out; it may be None for all others.
+        ``lab`` is for those that need it; it may be None for all others.
         """
         ...
