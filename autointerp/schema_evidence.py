@@ -27,8 +27,8 @@ class FeatureShift:
 
     name: str
     shift: float
-    log2_fold_change: float
-    share_active: float  # fraction of active items that express it
+    log2_fold_change: float  # NaN of measurements, which are z-scores
+    share_active: float  # fraction of active items that express it; of measurements, that are above average
     share_silent: float
     given_expressed: float | None = None
     given_not: float | None = None

@@ -13,7 +13,7 @@ from autointerp.schema import POSITIVE, Examples, KeyFeature, Label, Rendering
 class TinyCorpus:
     """Features (n, g) as given; moments over ``explain`` rows; cards name what a cell expresses."""
 
-    noun, feature_noun = "cell", "gene"
+    noun, feature_noun, zero_is_absent = "cell", "gene", True
 
     def __init__(self, x: np.ndarray, names: list[str], explain: np.ndarray | None = None):
         self.x = np.asarray(x, dtype=np.float32)

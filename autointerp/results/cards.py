@@ -193,7 +193,7 @@ def _contrasts(evidence: Evidence) -> list[ContrastBlock]:
             {
                 "name": f.name,
                 "shift": f.shift,
-                "log2fc": f.log2_fold_change,
+                "log2fc": _number(f.log2_fold_change),
                 "share_active": f.share_active,
                 "share_silent": f.share_silent,
             }

@@ -22,6 +22,7 @@ class FeatureTable:
     eligible: np.ndarray
     noun: str = "item"
     feature_noun: str = "feature"
+    zero_is_absent: bool = True
     depth: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
