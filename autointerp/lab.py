@@ -79,7 +79,7 @@ class LatentLab:
         return found[self._prepared.contrast_rows]
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
-        tools = Tools(self._prepared, self._evidence, self._kindred)
+        tools = Tools(self._prepared, self._evidence)
         known: dict[str, tuple[Any, Callable[[Any], str]]] = {
             "genes": (Names, tools.genes),
             "contrast": (Sides, tools.contrast),

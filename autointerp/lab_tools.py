@@ -13,9 +13,7 @@ from scipy import sparse
 
 from autointerp.corpus.gene_sets import GeneSets, gene_sets
 from autointerp.evidence.assemble import spread
-from autointerp.evidence.coactivation import partners
 from autointerp.evidence.contrast import Contrasts, contrast_all
-from autointerp.evidence.decoder_similar import similar_latents
 from autointerp.evidence.enrichment import enrich
 from autointerp.item_sets import ItemSets, SetProblem
 from autointerp.prepare import Prepared
@@ -25,6 +23,7 @@ from autointerp.templates import render
 
 SHIFTS = 15  # a side, of a contrast
 LEAST_ITEMS = 5  # a side of a contrast
+COPIES = 200  # of a contrast, as if of so many latents: its null is drawn once of each, all at once
 CARDS = 8
 ROUNDS = 200  # permutations of a list of genes, so that a single set can have an FDR of 2 %
 NEAR, NEAR_FEATURES = 4, 6  # kindred latents of each kind, and the features named of each
@@ -78,21 +77,6 @@ class Kindred:
         self._prepared = prepared
 
     @cached_property
-    def together(self) -> tuple[np.ndarray, np.ndarray]:
-        """Partners of each latent by co-activation Jaccard on explain, and that: (m, 8) each."""
-        return partners(self._prepared.activations.binary(self._prepared.split.rows("explain")))
-
-    @cached_property
-    def decoder(self) -> np.ndarray | None:
-        """(m, p) unit rows; None where activations were brought."""
-        return None if self._prepared.config.activations else self._prepared.fitted[0].w_dec
-
-    @cached_property
-    def similar(self) -> np.ndarray | None:
-        """(m, 8) latents of the most similar direction."""
-        return None if self.decoder is None else similar_latents(self.decoder)
-
-    @cached_property
     def measured(self) -> tuple[sparse.csr_matrix, np.ndarray, sparse.csr_matrix, np.ndarray]:
         """Of the explain items that contrasts come from: (n, g) features, their names, (s, g) gene sets, their names.
 
@@ -105,12 +89,6 @@ class Kindred:
         members = sparse.csr_matrix((0, len(columns))) if sets is None else sets.members[:, columns].tocsr()
         return features, corpus.feature_names[columns], members, np.array([]) if sets is None else sets.names
 
-    @cached_property
-    def rates(self) -> np.ndarray:
-        """(m,) firing rates on explain."""
-        rows = self._prepared.split.rows("explain")
-        return self._prepared.activations.n_active(rows) / max(1, len(rows))
-
 
 class Tools:
     """The tools of one latent.
@@ -118,8 +96,8 @@ class Tools:
     evidence : what its label writer was shown
     """
 
-    def __init__(self, prepared: Prepared, evidence: Evidence, kindred: Kindred):
-        self._prepared, self._evidence, self._kindred = prepared, evidence, kindred
+    def __init__(self, prepared: Prepared, evidence: Evidence):
+        self._prepared, self._evidence = prepared, evidence
         self._corpus, self._latent = prepared.corpus, evidence.latent
         self._sets = ItemSets(prepared, evidence.latent)
         self._nouns = {"noun": evidence.noun, "feature_noun": evidence.feature_noun}
@@ -161,7 +139,7 @@ class Tools:
                 raise SetProblem(f"{phrase!r} has {len(rows)} items of its own, fewer than {LEAST_ITEMS}")
         rows = np.sort(np.concatenate([first, second]))
         active, silent = (
-            sparse.csr_matrix(np.isin(rows, side, assume_unique=True).astype(np.float32)[:, None])
+            sparse.csr_matrix(np.repeat(np.isin(rows, side)[:, None], COPIES, axis=1).astype(np.float32))
             for side in (first, second)
         )
         made = contrast_all(self._corpus, rows, active, silent, asked.b, None, self._prepared.config.seed)
@@ -208,29 +186,29 @@ class Tools:
 
     def neighbours(self, asked: Neighbour) -> str:
         """Latents that fire together with one, or point its way, and what shifts where each is active."""
-        kindred, m = self._kindred, self._prepared.activations.shape[1]
+        kin, m = self._prepared.kin, self._prepared.activations.shape[1]
         latent = self._latent if asked.latent is None else asked.latent
         if not 0 <= latent < m:
             raise SetProblem(f"no latent {latent}; they are 0 to {m - 1}")
-        others, jaccard = kindred.together
+        others, jaccard = kin.together, kin.jaccard
         near = [(int(o), "Jaccard", float(j)) for o, j in zip(others[latent], jaccard[latent], strict=True)]
         near = [one for one in near if one[0] >= 0 and one[2] > 0][:NEAR]
-        if kindred.similar is not None and kindred.decoder is not None:
-            w = kindred.decoder
-            alike = [int(o) for o in kindred.similar[latent] if o >= 0][:NEAR]
+        if kin.similar is not None and kin.decoder is not None:
+            w = kin.decoder
+            alike = [int(o) for o in kin.similar[latent] if o >= 0][:NEAR]
             near += [(o, "cosine", float(w[latent] @ w[o])) for o in alike]
         told = [
             {
                 "latent": o,
                 "how": how,
                 "value": value,
-                "firing_rate": kindred.rates[o],
+                "firing_rate": kin.rates[o],
                 "up": self._shifted(o)[0],
             }
             for o, how, value in near
         ]
         up, down = self._shifted(latent)
-        return render("agent/neighbours.j2", **self._nouns, latent=latent, firing_rate=kindred.rates[latent],
+        return render("agent/neighbours.j2", **self._nouns, latent=latent, firing_rate=kin.rates[latent],
                       up=up, down=down, near=told)  # fmt: skip
 
     def covariates(self, asked: Nothing) -> str:

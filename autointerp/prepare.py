@@ -21,13 +21,12 @@ from autointerp.errors import UserError
 from autointerp.evidence.activations import Activations
 from autointerp.evidence.annotation import Annotation, annotate
 from autointerp.evidence.assemble import assemble
-from autointerp.evidence.coactivation import partners
 from autointerp.evidence.contrast import Contrasts, contrast_all
-from autointerp.evidence.decoder_similar import similar_latents
 from autointerp.evidence.examples import EXPLAIN_POSITIVES, ExampleSampler, why_not_explainable
 from autointerp.evidence.matched import matched_sides
 from autointerp.evidence.metadata import Asked, asked, check_columns
 from autointerp.evidence.ontology import read_ontology
+from autointerp.evidence.related import Kin, kin_of
 from autointerp.evidence.splits import Split, split_items
 from autointerp.intervene.held_out import held_out_features
 from autointerp.labeler import heard_columns
@@ -199,20 +198,25 @@ class Prepared:
         return np.sort(rng.choice(explain, CONTRAST_ROWS, replace=False))
 
     @cached_property
+    def kin(self) -> Kin:
+        """Which latents fire together, and which point one way."""
+        decoder = None if self.config.activations else self.fitted[0].w_dec
+        return kin_of(self.activations.binary(self.split.rows("explain")), decoder)
+
+    @cached_property
     def example_sets(self) -> dict[int, ExampleSet]:
         """Of every chosen latent."""
         activations, corpus = self.activations, self.corpus
         with self.timed("examples"), threadpool_limits(1):
-            together, _ = partners(activations.binary(self.split.rows("explain")))
             sampler = ExampleSampler(
                 activations,
                 self.split,
                 self._space(),
-                together,
+                self.kin.together,
                 self.config.seed,
                 corpus.categories,
                 corpus.groups,
-                None if self.config.activations else similar_latents(self.fitted[0].w_dec),
+                self.kin.similar,
             )
             sets = {}
             for done, latent in enumerate(self.chosen, start=1):
@@ -272,11 +276,10 @@ class Prepared:
                 self.corpus,
                 self.activations,
                 self.contrast_rows,
-                self.split.rows("explain"),
                 self.chosen,
                 np.concatenate(examples) if examples else np.empty(0, np.int64),
                 self.contrasts[0],
-                None if self.config.activations else self.fitted[0].w_dec,
+                self.kin,
                 self.asked,
                 self.config.seed,
             )

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy import sparse
 
+from autointerp.evidence.coactivation import partners
 from autointerp.evidence.contrast import Contrasts
+from autointerp.evidence.decoder_similar import similar_latents
 from autointerp.schema import Related
 
 TOLD = 3  # of each kind
@@ -58,3 +61,11 @@ class Kin:
             )
             for how, other, value in found
         )
+
+
+def kin_of(binary: sparse.csr_matrix, decoder: np.ndarray | None) -> Kin:
+    """Of m latents: ``binary`` (n, m) has ones where explain items are active, ``decoder`` (m, d) unit rows, if any."""
+    together, jaccard = partners(binary)
+    similar = None if decoder is None else similar_latents(decoder)
+    rates = np.asarray(binary.sum(0)).ravel() / max(1, binary.shape[0])
+    return Kin(together, jaccard, similar, decoder, rates)

@@ -15,9 +15,7 @@ from scipy import sparse
 from autointerp.corpus.base import Corpus
 from autointerp.evidence.activations import Activations
 from autointerp.evidence.clusters import Clusters, cluster
-from autointerp.evidence.coactivation import partners
 from autointerp.evidence.contrast import Contrasts
-from autointerp.evidence.decoder_similar import similar_latents
 from autointerp.evidence.feature_auroc import feature_aurocs
 from autointerp.evidence.metadata import Asked
 from autointerp.evidence.pseudobulk import group_fdr
@@ -98,11 +96,10 @@ def widen(
     corpus: Corpus,
     activations: Activations,
     rows: np.ndarray,
-    explain: np.ndarray,
     latents: Sequence[int],
     shown_rows: np.ndarray,
     overall: Contrasts,
-    decoder: np.ndarray | None,
+    kin: Kin,
     asked: Asked,
     seed: int,
 ) -> Wider:
@@ -110,22 +107,12 @@ def widen(
 
     Parameters
     ----------
-    rows : (n,) of ``explain`` on which things are estimated; shown_rows : explain rows that examples stand on
+    rows : (n,) explain rows on which things are estimated; shown_rows : explain rows that examples stand on
     overall : the contrast with all silent items, of all m latents
-    decoder : (m, d) unit rows, or None where activations were brought
     """
     chosen = np.array(latents, dtype=np.int64)
     codes = activations.csr[rows][:, chosen]
     active = activations.binary(rows)
-    binary = activations.binary(explain)
-    together, jaccard = partners(binary)
-    kin = Kin(
-        together,
-        jaccard,
-        None if decoder is None else similar_latents(decoder),
-        decoder,
-        np.asarray(binary.sum(0)).ravel() / max(1, len(explain)),
-    )
     at = np.union1d(rows, shown_rows)
     measured = corpus.technical(at)
     here = np.searchsorted(at, rows)
