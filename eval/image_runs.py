@@ -93,9 +93,11 @@ def one_run(name: str, images: Path, column: str, options: dict[str, Any]) -> pd
         for negatives in ("random", "neighbour"):
             mine = run.summary.query(
                 "scorer == 'detection' and metric == 'auroc' and negatives == @negatives and explainer == 'markers'"
-            ).iloc[0]
+            )
             for what in ("median", "mean_all", "shuffled", "margin"):
-                found.append((f"detection AUROC, {negatives}: {what}", "", float(mine[what]), 0, ""))
+                value = float(mine[what].iloc[0]) if len(mine) else np.nan
+                reason = "" if np.isfinite(value) else "too few labels have a score"
+                found.append((f"detection AUROC, {negatives}: {what}", "", value, 0, reason))
         assert len(scores)
     made = pd.DataFrame(found, columns=["figure", "concept", "value", "n", "reason"])
     made.insert(0, "run", name)
@@ -113,27 +115,38 @@ def page(rows: pd.DataFrame) -> str:
         "",
         "`AUTOINTERP_DATA=… python -m eval.image_runs` makes this page. No model is asked. Splits hold out photos",
         "(BCCD) or compounds (BBBC021, development compounds); latents are chosen on explain and develop, figures",
-        "are from test: mean over seeds [least, greatest]. A mechanism of action counts in a seed that has",
+        "are from test: mean over seeds [least, greatest]. A mechanism of action is measured in seeds that have",
         "compounds of it on both sides.",
         "",
     ]
-    for name, part in rows.groupby("run", sort=False):
-        said += [f"## {name}", "", "| figure | value | test items |", "|---|---|---|"]
-        for (figure, concept), same in part.groupby(["figure", "concept"], sort=False):
-            told = same[same.value.notna()]
-            value = (
-                "not measured: " + same.reason.iloc[0]
-                if told.empty
-                else f"{told.value.mean():.3g} [{told.value.min():.3g}, {told.value.max():.3g}]"
-            )
-            if concept and len(told) < len(same) and len(told):
-                value += f", {len(told)} of {len(same)} seeds"
-            n = f"{told.n.mean():.0f}" if concept and len(told) else ""
-            said.append(f"| {figure}{': ' + concept if concept else ''} | {value} | {n} |")
-        means = part[part.concept.notna() & (part.concept != "")].groupby("figure", sort=False).value.mean()
-        said += [f"| mean over concepts: {figure} | {value:.3g} | |" for figure, value in means.items()]
-        said.append("")
+    for name, part in rows.fillna({"concept": "", "reason": ""}).groupby("run", sort=False):
+        whole, concepts = part[part.concept == ""], part[part.concept != ""]
+        said += [f"## {name} ({part.seed.nunique()} seeds)", "", "| figure | value |", "|---|---|"]
+        said += [f"| {figure} | {_told(same)} |" for figure, same in whole.groupby("figure", sort=False)]
+        figures = list(dict.fromkeys(concepts.figure))
+        said += [
+            "",
+            f"| concept | test items | seeds | {' | '.join(figures)} |",
+            "|---" * (3 + len(figures)) + "|",
+        ]
+        for concept, same in concepts.groupby("concept", sort=False):
+            first = same[(same.figure == figures[0]) & same.value.notna()]
+            values = [_told(same[same.figure == figure]) for figure in figures]
+            said.append(f"| {concept} | {first.n.mean():.0f} | {len(first)} | {' | '.join(values)} |")
+        means = [f"{concepts[concepts.figure == figure].value.mean():.2f}" for figure in figures]
+        said += [f"| mean over concepts and seeds | | | {' | '.join(means)} |", ""]
     return "\n".join(said)
+
+
+def _told(same: pd.DataFrame) -> str:
+    """Mean [least, greatest] of what was measured, else why nothing was."""
+    values = same.value.dropna()
+    if values.empty:
+        return f"– ({same.reason.iloc[0]})"
+    spread = f" [{values.min():.2f}, {values.max():.2f}]" if len(values) > 1 else ""
+    if (values % 1 == 0).all() and values.nunique() == 1:
+        return f"{values.iloc[0]:.0f}"
+    return f"{values.mean():.2f}{spread}"
 
 
 if __name__ == "__main__":
