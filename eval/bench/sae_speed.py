@@ -31,7 +31,7 @@ from eval.bench.llm_stack import machine
 ROOT = Path(__file__).parents[2]
 OUT = Path(__file__).parent / "results" / "sae_speed.csv"
 PEERS = ("sparsify", "dictionary_learning", "saelens")
-K, THREADS, ROUNDS = 32, 2, 7
+K, THREADS, ROUNDS = 32, 2, 5
 TASKS: list[dict[str, Any]] = [  # dead: latents held dead, ours and the peers'
     {
         "task": "train",
@@ -39,13 +39,24 @@ TASKS: list[dict[str, Any]] = [  # dead: latents held dead, ours and the peers'
         "m": 8192,
         "batch": 4096,
         "dead": 40,
-        "peers_dead": 0,
         "gate": 1.2,
         "over": 1.5,
+        "peers": PEERS,
     },
-    {"task": "train", "d": 512, "m": 8192, "batch": 4096, "dead": 2048, "peers_dead": 2048},
-    {"task": "train", "d": 128, "m": 2048, "batch": 2048, "dead": 10, "peers_dead": 0, "gate": 0.75},
-    {"task": "encode", "d": 512, "m": 8192, "batch": 8192, "dead": 0, "peers_dead": 0, "gate": 0.8},
+    {
+        "task": "train",
+        "d": 512,
+        "m": 8192,
+        "batch": 4096,
+        "dead": 2048,
+        "peers_dead": 2048,
+        "peers": PEERS[:1],
+    },
+    {"task": "train", "d": 128, "m": 2048, "batch": 2048, "dead": 10, "gate": 0.75, "peers": PEERS},
+    {"task": "encode", "d": 512, "m": 8192, "batch": 8192, "dead": 0, "gate": 0.8, "peers": PEERS},
+    {"task": "train", "d": 512, "m": 8192, "batch": 4096, "dead": 40, "kind": "batchtopk"},
+    {"task": "train", "d": 512, "m": 8192, "batch": 4096, "dead": 40, "kind": "matryoshka"},
+    {"task": "train", "d": 512, "m": 8192, "batch": 4096, "dead": 40, "kind": "jumprelu"},
 ]
 Work = Callable[[], None]
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -55,7 +66,7 @@ class Peer:
     """A peer's process, which waits until it is asked."""
 
     def __init__(self, library: str, task: dict[str, Any], threads: int, clock: str) -> None:
-        numbers = [task["d"], task["m"], K, task["batch"], task["peers_dead"], threads, clock]
+        numbers = [task["d"], task["m"], K, task["batch"], task.get("peers_dead", 0), threads, clock]
         command = [str(interpreter()), str(ROOT / "eval" / "peers" / "speed.py"), library, *map(str, numbers)]
         env = os.environ | {"HF_HUB_OFFLINE": "1"}
         self._process = subprocess.Popen(
@@ -104,6 +115,7 @@ def ours(task: dict[str, Any], threads: int) -> dict[str, Work]:
     import torch
 
     import sae
+    from sae.jumprelu import JumpReLU
     from sae.select import Largest
     from sae.train import _Training
 
@@ -111,7 +123,8 @@ def ours(task: dict[str, Any], threads: int) -> dict[str, Work]:
     d, m, batch, dead = (task[name] for name in ("d", "m", "batch", "dead"))
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, d)).astype(np.float32)
-    config = sae.DictionaryConfig(d=d, m=m, k=K, batch_size=batch, steps=10**6, lr=1e-3)
+    kind = task.get("kind", "topk")
+    config = sae.DictionaryConfig(d=d, m=m, k=K, kind=kind, batch_size=batch, steps=10**6, lr=1e-3)
     rows = torch.from_numpy(x)
     w, slopes = torch.randn(m, d), torch.randn(batch, m)
     dense, grad = torch.empty(batch, m), torch.empty(m, d)
@@ -140,6 +153,8 @@ def ours(task: dict[str, Any], threads: int) -> dict[str, Work]:
 
     def training(loops: bool) -> Work:
         made = _Training(sae.untrained(x, config).requires_grad_(True), loops)
+        if isinstance(made.dictionary, JumpReLU):
+            made.dictionary.log_threshold.data += 1.0  # about k active latents, as after some training
 
         def step() -> None:
             made.silent[:] = 0
@@ -153,7 +168,11 @@ def ours(task: dict[str, Any], threads: int) -> dict[str, Work]:
 
 def measured(task: dict[str, Any], rounds: int, threads: int, clock: str) -> list[dict[str, Any]]:
     works, now = ours(task, threads), CLOCKS[clock]
-    peers = {name: Peer(name, task, threads, clock) for name in PEERS} if interpreter().is_file() else {}
+    peers = (
+        {name: Peer(name, task, threads, clock) for name in task.get("peers", ())}
+        if interpreter().is_file()
+        else {}
+    )
     peers = {name: peer for name, peer in peers.items() if peer.installed}
     seconds: dict[str, list[float]] = {name: [] for name in (*works, *peers)}
     for turn in range(rounds + 1):
@@ -172,7 +191,11 @@ def measured(task: dict[str, Any], rounds: int, threads: int, clock: str) -> lis
     found = []
     for name, taken in seconds.items():
         ratios, over = bound / np.array(taken), np.array(taken) / fast
-        row = {key: task[key] for key in ("task", "d", "m", "batch")} | {"k": K, "dead": task["dead"]}
+        row = (
+            {"kind": task.get("kind", "topk")}
+            | {key: task[key] for key in ("task", "d", "m", "batch")}
+            | {"k": K, "dead": task["dead"]}
+        )
         row |= {"who": name, "rounds": rounds, "rows_per_s": round(task["batch"] / float(np.median(taken)))}
         row |= {"of_bound": round(float(np.median(ratios)), 3), "least": round(float(ratios.min()), 3)}
         row |= {"most": round(float(ratios.max()), 3), "ours_is_faster_by": round(float(np.median(over)), 2)}
@@ -204,7 +227,10 @@ def main() -> None:
         rows = measured(task, args.rounds, args.threads, args.clock)
         for row in rows:
             print(
-                {key: row[key] for key in ("task", "d", "dead", "who", "rows_per_s", "of_bound", "gate")},
+                {
+                    key: row[key]
+                    for key in ("kind", "task", "d", "dead", "who", "rows_per_s", "of_bound", "gate")
+                },
                 flush=True,
             )
         found += [row | here for row in rows]
