@@ -47,6 +47,7 @@ class Clusters:
     def firing(self, place: int) -> tuple[ClusterFiring, ...]:
         """Where the latent at a place among ``m`` fires: up to 5 clusters, most active items first."""
         order = [c for c in np.argsort(-self.fired[place], kind="stable")[:TOLD] if self.fired[place, c]]
+        order = [c for c in order if self.markers[c]]
         n_strong, n_weak = (max(1, int(of[place].sum())) for of in (self.strong, self.weak))
         return tuple(
             ClusterFiring(
@@ -66,6 +67,7 @@ class Clusters:
         return tuple(
             replace(self.within.of(int(i), names), inside=self.markers[self.pairs[i, 1]])
             for i in np.flatnonzero(self.pairs[:, 0] == place)
+            if self.markers[self.pairs[i, 1]]
         )
 
 
@@ -95,7 +97,7 @@ def cluster(
     n, c = len(rows), len(sizes)
     is_of = sparse.csr_matrix((np.ones(n, np.float32), (np.arange(n), parts)), shape=(n, c))
     named = contrast_all(corpus, rows, is_of, None, "all other clusters", None, seed)
-    told = (named.of(i, corpus.feature_names, MARKERS).up for i in range(c))
+    raised = [columns[columns >= 0][:MARKERS] for columns in named.up]  # none where all items are one cluster
     active = _ones(activations)
     upper, lower = _thirds(activations.tocsc())
     fired, strong, weak = (
@@ -108,7 +110,7 @@ def cluster(
     return Clusters(
         parts,
         sizes,
-        tuple(tuple(f.name for f in markers) for markers in told),
+        tuple(tuple(str(corpus.feature_names[column]) for column in columns) for columns in raised),
         fired,
         strong,
         weak,

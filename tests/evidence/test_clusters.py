@@ -108,3 +108,11 @@ def test_the_seed_fixes_every_byte(made):
     np.testing.assert_array_equal(again.parts, made[0].parts)
     np.testing.assert_array_equal(again.within.up_figures, made[0].within.up_figures)
     np.testing.assert_array_equal(again.within.null, made[0].within.null)
+
+
+def test_items_that_are_all_alike_are_one_cluster_of_which_nothing_is_told():
+    table, _, active = planted()
+    table.embeddings = np.ones((N, 6))
+    one = cluster(table, np.arange(N), sparse.csr_matrix(active.astype(np.float32)), None, 0)
+    assert one.sizes.tolist() == [N]
+    assert one.firing(1) == one.contrasts(1, table.feature_names) == ()
