@@ -74,6 +74,7 @@ from autointerp.cli_options import (
     UnitNorm,
     Unpriced,
 )  # fmt: skip
+from autointerp.cli_outcome import say, tell_outcome
 from autointerp.errors import EXIT_CODE, UserError
 from autointerp.results.atomic import disk_is_full
 
@@ -191,11 +192,11 @@ def batch_export(
     """Write every request that the run can reach now and has no answer to, in OpenAI's batch format."""
     made = _run(_stored(directory, {}), "export", out, deferred=True)
     if not made.result:
-        _say(f"Nothing is left to ask. Next: autointerp report {directory}")
+        say(f"Nothing is left to ask. Next: autointerp report {directory}")
     for part in made.result:
         print(f"{part.path}: {part.requests} requests to {part.model}")
     if made.result:
-        _say(f"Next: have them answered, then autointerp batch import {directory} REPLIES.jsonl")
+        say(f"Next: have them answered, then autointerp batch import {directory} REPLIES.jsonl")
 
 
 @batch.command("import")
@@ -209,7 +210,7 @@ def batch_import(
     """Read replies into the run; lines may be missing, doubled, in any order, foreign or errors."""
     made = _run(_stored(directory, {}), "take", replies, source, deferred=True)
     print(f"{replies}: {made.result}")
-    _say(f"Next: autointerp batch export {directory} for what can be asked now")
+    say(f"Next: autointerp batch export {directory} for what can be asked now")
 
 
 @app.command()
@@ -271,7 +272,7 @@ def _again(options: dict[str, Any], stage: str) -> None:
 
 def _go(config: RunConfig, stage: str) -> None:
     done = _run(config, stage, deferred=stage == "estimate")
-    _close(done.run, stage, done.result)
+    tell_outcome(done.run, stage, done.result)
 
 
 def _run(config: RunConfig, stage: str, *arguments: Any, deferred: bool = False) -> _Done:
@@ -287,7 +288,7 @@ def _run(config: RunConfig, stage: str, *arguments: Any, deferred: bool = False)
             made.check()  # what there is to refuse or to warn of is known now, before anything takes long or costs
             said = list(made.warnings)
             for warning in said:
-                _say(f"warning: {warning}")
+                say(f"warning: {warning}")
             result = getattr(made, stage)(*arguments)
     except KeyboardInterrupt:
         started = made is not None and (made.directory / "run.json").exists()
@@ -297,11 +298,11 @@ def _run(config: RunConfig, stage: str, *arguments: Any, deferred: bool = False)
         raise typer.Exit(130) from None
     except BudgetSpent as spent:
         assert made is not None
-        _say(f"Stopped by the budget: {spent}")
+        say(f"Stopped by the budget: {spent}")
         if made.stopped_at:
-            _say(f"Stopped at {made.stopped_at}")
+            say(f"Stopped at {made.stopped_at}")
         larger = "".join(f" {option} MORE" for option in spent.too_small)
-        _say(f"Go on with: autointerp {stage} {made.directory}{larger}")
+        say(f"Go on with: autointerp {stage} {made.directory}{larger}")
         raise typer.Exit(BUDGET_EXIT_CODE) from None
     except PermissionError as error:
         raise UserError(f"Not allowed to read or write {error.filename}. Choose another --out.") from error
@@ -312,53 +313,11 @@ def _run(config: RunConfig, stage: str, *arguments: Any, deferred: bool = False)
             f"No space left on the disk ({error}). Free some, and run the same command again."
         ) from error
     for note in made.notes:
-        _say(note)
+        say(note)
     for warning in made.warnings:
         if warning not in said:
-            _say(f"warning: {warning}")
+            say(f"warning: {warning}")
     return _Done(made, result)
-
-
-def _close(made: Run, stage: str, result: Any) -> None:
-    """What came out, and the next command."""
-    directory = made.directory
-    following = {"fit": "encode", "encode": "label", "label": "score", "score": "report"}
-    if stage in ("fit", "encode"):
-        n = len(made.prepared.chosen) if stage == "encode" else None
-        print(f"{directory}: {stage} done" + (f", {n} latents can be explained" if n is not None else ""))
-    if stage == "label":
-        done = result[(result.reason == "")]
-        print(f"{directory / 'labels.csv'}: {len(done)} labels of {len(result)} latents")
-    if stage in ("score", "report"):
-        _print_summary(made)
-        print(f"{directory / 'scores.csv'}")
-    if stage == "estimate":
-        print(f"Now: {result}")
-        if made.labels_wait and "judge" in made.roles:
-            _say("The judge's requests follow from the labels, and are counted once those are there.")
-        same = made.leaves_record  # the options of now stand in no run.json
-        _say(f"Next: {'the same command without --dry-run' if same else f'autointerp report {directory}'}")
-    elif stage in following:
-        _say(f"Next: autointerp {following[stage]} {directory}")
-    else:
-        print(f"{result}")
-        if not any(e.needs_model for e in made.explainers.values()) and not made.config.judge_is_model:
-            rule = "their signature" if made.config.judge_name == "signature" else made.config.judge_name
-            _say(f"No language model was asked: labels are marker features, judged by {rule}.")
-            _say(f"Next: open {result}, or label with a model: "
-                 f"autointerp label {directory} --explainer one_shot --model PROVIDER/NAME")  # fmt: skip
-        else:
-            _say(f"Next: open {result}")
-
-
-def _print_summary(made: Run) -> None:
-    from autointerp.confidences import confidence_lines
-    from autointerp.results.comparisons import comparison_lines
-    from autointerp.results.tables import summary_lines
-
-    confidences = confidence_lines(made.reliability)
-    for line in (*summary_lines(made.summary), *confidences, *comparison_lines(made.comparisons)):
-        print(line)
 
 
 def _config(options: dict[str, Any]) -> RunConfig:
@@ -394,7 +353,3 @@ def _stored(directory: Path, options: dict[str, Any]) -> RunConfig:
 def _refused(message: str) -> int:
     print(f"autointerp: {message}", file=sys.stderr)
     return EXIT_CODE
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr)

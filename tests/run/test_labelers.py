@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import anndata as ad
 import numpy as np
@@ -185,3 +186,11 @@ def test_an_agent_joins_a_run_that_asked_no_model(cells, server, tmp_path):
     assert set(steps.explainer) == {"agent"} and steps.stopped.dropna().nunique() >= 1
     ended = command("report", directory)
     assert ended.code == 0, ended.err
+
+
+def test_a_dry_run_says_that_more_follows(cells, server, tmp_path):
+    given = ("--model", "one", "--base-url", server.url, "--judge", "signature", "--out", tmp_path / "run")
+    ended = command("run", "--data", cells, *BROUGHT, *FEW, *given, "--explainer", "agent", "--dry-run")
+    assert ended.code == 0, ended.err
+    assert server.requests == [] and re.search(r"Now: 1 requests", ended.out)  # whether the endpoint calls tools
+    assert "Trials of hypotheses and further rounds follow" in ended.err
