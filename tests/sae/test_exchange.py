@@ -9,6 +9,9 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from autointerp.cli import app
+from autointerp.config import RunConfig
+from autointerp.dictionary.choice import brought_dictionary
+from autointerp.errors import UserError
 from sae import DictionaryConfig, fit, load_any, save, save_as, untrained
 from sae.exchange import from_affine, to_affine
 from sae.formats import library_of
@@ -298,6 +301,16 @@ def test_the_command_converts_and_says_what_is_wrong(tmp_path):
     )
     assert library_of(there_and) == "dictionary_learning"
     assert set(load_file(folder / "sae_weights.safetensors")) == {"W_enc", "b_enc", "W_dec", "b_dec"}
+
+
+def test_a_run_takes_the_folder_of_a_peer(tmp_path):
+    folder = write_saelens(tmp_path / "in", in_saelens(threshold=True), architecture="jumprelu")
+    taken = RunConfig(data="x.h5ad", embedding="X", dictionary=str(folder), k=2)
+    assert brought_dictionary(taken, D).fingerprint() == load_any(folder, 2).fingerprint()
+    with pytest.raises(UserError, match=f"made for d = {D}"):
+        brought_dictionary(taken, D + 1)
+    with pytest.raises(UserError, match="pass --k"):
+        brought_dictionary(RunConfig(data="x.h5ad", embedding="X", dictionary=str(folder)), D)
 
 
 def test_the_same_dictionary_comes_back_from_its_affine_form():
