@@ -32,6 +32,9 @@ class ImageOptions(BaseModel):
     display_by: str | None = Field(
         None, description="obs column, such as the plate, whose values have gray levels of their own"
     )
+    pixel_um: float | None = Field(
+        None, gt=0, le=1e6, description="size of a pixel in µm, for scale bars in the report"
+    )
     skip_bad: bool = Field(False, description="leave out and count images that cannot be read")
     allow_outside: bool = Field(False, description="follow a table's paths out of its folder")
 

@@ -24,6 +24,7 @@ from autointerp.results.comparisons import comparison_rows
 from autointerp.results.confidence_card import belief_entries
 from autointerp.results.dictionary_comparisons import dictionary_rows
 from autointerp.results.payload import ReportPayload, RunFacts, Turned
+from autointerp.results.sheets import sheets_of
 from autointerp.schema import Label
 
 SPLIT_NOTES = {
@@ -103,6 +104,13 @@ def report_payload(
         entries[-1]["turned"] = (turned or {}).get(key[1])
         entries[-1]["beliefs"] = beliefs.get(key, [])
         prepared.progress("report", number + 1, len(labels_table), "")
+    sheets = sheets_of(
+        corpus,
+        prepared.example_sets,
+        prepared.chosen[:MAX_CARD_LATENTS],
+        config.pixel_um,
+        told=lambda done, of: prepared.progress("pictures", done, of, ""),
+    )
     return ReportPayload(
         run=facts,
         summary=summary_rows(summary),
@@ -111,6 +119,7 @@ def report_payload(
         comparisons=comparison_rows(comparisons),
         dictionaries=dictionary_rows(dictionaries, comparisons),
         reliability=list(reliability),
+        sheets=sheets,
     )
 
 

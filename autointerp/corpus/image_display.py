@@ -90,22 +90,23 @@ def fit_display(
 
 def picture(scaled: np.ndarray, is_color: bool) -> bytes:
     """(h, w, c) in 0 … 1 -> PNG: color images as they are; else all channels in color, then each in gray."""
-    h, w, c = scaled.shape
-    if is_color:
-        panels = [scaled]
-    else:
-        gray = [np.repeat(scaled[:, :, i : i + 1], 3, axis=2) for i in range(c)]
-        panels = [_composite(scaled), *gray] if c > 1 else gray
+    h, w, _ = scaled.shape
     factor = max(1, -(-LEAST_SIDE // max(h, w)))
-    enlarged = [np.kron(panel, np.ones((factor, factor, 1), np.float32)) for panel in panels]
+    enlarged = [
+        np.kron(panel, np.ones((factor, factor, 1), np.float32)) for panel in panels(scaled, is_color)
+    ]
     gap = np.ones((h * factor, GAP, 3), np.float32)
     row = np.concatenate([part for panel in enlarged for part in (panel, gap)][:-1], axis=1)
     return png((row * 255).round().astype(np.uint8))
 
 
-def _composite(scaled: np.ndarray) -> np.ndarray:
+def panels(scaled: np.ndarray, is_color: bool) -> list[np.ndarray]:
+    """(h, w, c) in 0 … 1 -> (h, w, 3) each: a color image itself; else several channels together, then each in gray."""
+    if is_color:
+        return [scaled]
+    gray = [np.repeat(scaled[:, :, i : i + 1], 3, axis=2) for i in range(scaled.shape[2])]
     colors = np.array([COLORS[i % len(COLORS)] for i in range(scaled.shape[2])], np.float32)
-    return (scaled @ colors).clip(0, 1)
+    return gray if len(gray) == 1 else [(scaled @ colors).clip(0, 1), *gray]
 
 
 def png(values: np.ndarray) -> bytes:

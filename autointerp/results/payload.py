@@ -202,6 +202,18 @@ class ExampleEntry(TypedDict):
     panel: list[tuple[str, float]]
 
 
+class SheetEntry(TypedDict):
+    """Several crops in one picture; see ``results.sheets``."""
+
+    split: str
+    seen: str  # of whom, in words
+    caption: str
+    ids: list[str]  # from the left
+    panels: list[str]  # rows from the top
+    bar_um: float | None  # length of the scale bar
+    png: str  # base64
+
+
 class PointActivations(TypedDict):
     """Activation of one latent on the points of the UMAP: ``values[i] > 0`` at point ``rows[i]``."""
 
@@ -319,6 +331,7 @@ class ReportPayload(TypedDict):
     comparisons: NotRequired[list[ComparisonRow]]
     dictionaries: NotRequired[list[DictionaryRow]]
     reliability: NotRequired[list[dict[str, Any]]]  # see ``confidences.reliability_rows``
+    sheets: NotRequired[dict[int, list[SheetEntry]]]  # by latent, where items are pictures
 
 
 def score_of(entry: LatentEntry, scorer: str, metric: str, negatives: str) -> ScoreEntry | None:

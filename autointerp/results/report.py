@@ -34,6 +34,7 @@ _SCRIPTS = (
     "turned.js",
     "believed.js",
     "verdicts.js",
+    "sheets.js",
     "card.js",
     "main.js",
 )
@@ -89,6 +90,7 @@ def render_report(payload: ReportPayload) -> bytes:
         index_json=_inert_json({"noun": noun, "run": payload["run"]["run_id"], "latents": index}),
         umap_json=_inert_json(payload["umap"]),
         card_jsons=[_inert_json(_card(payload["latents"][i])) for i in with_card],
+        sheet_jsons={latent: _inert_json(made) for latent, made in payload.get("sheets", {}).items()},
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from autointerp.corpus.contact_sheet import contact_sheet
 from autointerp.results.report import write_report
 from tests.results.pbmc_payload import pbmc_payload
 from tests.results.test_report import HOSTILE, hostile_payload
@@ -328,3 +331,16 @@ def test_a_card_shows_what_turning_its_latent_does_in_the_model(
     assert "not_reachable: 23% leave the data" in page.locator("#card .turned").inner_text()
     page.goto(page.url.split("#")[0] + "#latent-3")
     until(page, "!document.querySelector('#card .turned')")
+
+
+def test_pictures_of_a_latent_are_shown_on_its_card(opened: Callable[..., Any]) -> None:
+    payload: Any = pbmc_payload(2)
+    crop = np.full((8, 8, 1), 0.5, np.float32)
+    picture = base64.b64encode(contact_sheet([crop, crop], ("DNA",), False, 16).png).decode()
+    sheet = {"split": "test", "seen": "held out", "caption": HOSTILE, "ids": [HOSTILE, "b"], "panels": ["DNA"],
+             "bar_um": 2.0, "png": picture}  # fmt: skip
+    payload["sheets"] = {payload["latents"][0]["latent"]: [sheet, {**sheet, "png": HOSTILE}]}
+    page = opened(payload, f"#latent-{payload['latents'][0]['latent']}")
+    until(page, "document.querySelectorAll('.sheets img').length === 1")
+    until(page, "document.querySelector('.sheets img').naturalWidth === 34")
+    assert HOSTILE in page.inner_text(".sheets figcaption") and "2 µm" in page.inner_text(".sheets")

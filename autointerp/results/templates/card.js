@@ -30,6 +30,6 @@ function buildCard(entry, context) {
     h("div", { class: "upper" },
       h("div", { class: "said" }, intro, claimsSection(card), scoresSection(card, entry), believedSection(card), verdictSection(entry, card, context.verdicts, context.judged)),
       h("div", { class: "seen" }, picture, activationSection(card, noun))),
-    turnedSection(card, noun), contrastSection(card, noun), breakdownSection(card, entry, noun), examplesSection(card, noun));
+    sheetsSection(entry, noun), turnedSection(card, noun), contrastSection(card, noun), breakdownSection(card, entry, noun), examplesSection(card, noun));
   return { element, redraw: () => picture && picture.redraw() };
 }

@@ -1,0 +1,91 @@
+"""Which crops of a latent does a person see on its card? Contact sheets: active ones by quantile, silent ones by kind.
+
+Shown are items that label writers were given examples of (explain) and held-out ones (test), all at the run's gray
+levels. The report's pictures together are bounded: tiles get smaller and fewer where there are many latents, and
+what is still too much is left out, which the card says.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autointerp.corpus.contact_sheet import contact_sheet
+from autointerp.evidence.assemble import spread
+from autointerp.results.payload import SheetEntry
+from autointerp.schema import NEGATIVE_KINDS, Examples, ExampleSet
+
+MOST_BYTES = 12_000_000  # of PNG in one report; a third more as text
+SIZES = ((64, 10, 5), (48, 10, 4), (32, 5, 3))  # side of a tile, active crops, silent crops of a kind
+SHOWN = {"explain": "of explain, where label writers look", "test": "held out"}
+
+Progress = Callable[[int, int], None]
+
+
+def sheets_of(
+    corpus: Any,
+    example_sets: Mapping[int, ExampleSet],
+    latents: Sequence[int],
+    pixel_um: float | None = None,
+    most_bytes: int = MOST_BYTES,
+    told: Progress = lambda done, total: None,
+) -> dict[int, list[SheetEntry]]:
+    """Latent -> its sheets; latents whose sheets no longer fit into ``most_bytes`` are missing. {} without pixels."""
+    if getattr(corpus, "display", None) is None:
+        return {}
+    made: dict[int, list[SheetEntry]] = {}
+    left = most_bytes
+    for done, latent in enumerate(latents):
+        share = left / (len(latents) - done)
+        entries: list[SheetEntry] = []
+        for size in SIZES:
+            entries = latent_sheets(corpus, example_sets[latent], *size, pixel_um)
+            if _bytes(entries) <= share:
+                break
+        if _bytes(entries) <= left:
+            made[latent] = entries
+            left -= _bytes(entries)
+        told(done + 1, len(latents))
+    return made
+
+
+def latent_sheets(
+    corpus: Any, examples: ExampleSet, side: int, active: int, silent: int, pixel_um: float | None
+) -> list[SheetEntry]:
+    """Of one latent: per split a sheet of active crops, strongest first, and one of each kind of silent crops."""
+    entries = []
+    for split, said in SHOWN.items():
+        for caption, rows in chosen_rows(getattr(examples, split), active, silent):
+            crops = [corpus.scaled(row) for row in rows]
+            sheet = contact_sheet(crops, corpus.channels, corpus.display.is_color, side, pixel_um)
+            entries.append(
+                SheetEntry(
+                    split=split,
+                    seen=said,
+                    caption=caption,
+                    ids=[str(corpus.ids[row]) for row in rows],
+                    panels=list(sheet.panels),
+                    bar_um=sheet.bar_um,
+                    png=base64.b64encode(sheet.png).decode("ascii"),
+                )
+            )
+    return entries
+
+
+def chosen_rows(examples: Examples, active: int, silent: int) -> list[tuple[str, list[int]]]:
+    """What each sheet shows, and its rows: active ones evenly over all quantiles, strongest first; silent ones by kind,
+    the first of each kind as they were drawn."""
+    places = np.flatnonzero(examples.truth)
+    places = places[np.argsort(-examples.activations[places], kind="stable")]
+    places = places[spread(len(places), active)]
+    found = [("active, strongest first, over all quantiles", examples.rows[places].tolist())]
+    for kind in NEGATIVE_KINDS:
+        found.append((f"silent: {kind.replace('_', ' ')}", examples.of_kind(kind)[:silent].tolist()))
+    return [(caption, rows) for caption, rows in found if rows]
+
+
+def _bytes(entries: Sequence[SheetEntry]) -> int:
+    return sum(len(entry["png"]) * 3 // 4 for entry in entries)
