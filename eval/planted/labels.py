@@ -1,7 +1,7 @@
 """Which labels does a planted factor have, how good is each, and in which cells is it true?
 
-A factor of ``full.toml`` names its siblings, the groups it belongs to and the factors to intersect it with; twelve
-labels follow by one grammar, each with its meaning as a formula over factors:
+A factor of ``full.toml`` or ``images.toml`` names its siblings, the groups it belongs to and the factors to intersect
+it with; twelve labels follow by one grammar, each with its meaning as a formula over factors:
 
 ==========  ===  =======================================  ==================================
 grade        n   what it says                             meaning
@@ -149,12 +149,12 @@ class _Grammar:
             return tuple(self._written(f, x) for x in f["labels"])
         name, (up, down) = f["name"], self.masks[f["name"]]
         itself = Meaning((name,))
-        first, second = f["paraphrases"]
+        first, second, *third = f["paraphrases"]
         said = [
             ("oracle", f["title"], f["description"], up, down, itself),
             ("paraphrase", *first, up[:SAID], down, itself),
             ("paraphrase", *second, up[-SAID:], (), itself),
-            ("paraphrase", *_by_genes(up), (*up[:5], *up[5::3]), down, itself),
+            ("paraphrase", *(third[0] if third else _by_genes(up)), (*up[:5], *up[5::3]), down, itself),
         ]
         said += [("too_broad", *self._broad(other)) for other in f["broad"]]
         said += [("too_narrow", *self._narrow(name, other)) for other in f["narrow"]]
@@ -200,7 +200,8 @@ class _Grammar:
             return (*self._other(other, 0)[:-1], meaning)
         genes = (*self.masks[name][0][:4], *self.masks[other][0][:4])
         who, what = sorted((name, other), key=lambda x: self.given[x]["kind"] != "identity")
-        cells, state = self.given[who]["noun"], self.given[what]["noun"]
+        cells = self.given[who].get("cells", self.given[who]["noun"])
+        state = self.given[what]["noun"]
         title = f"{cells[0].upper()}{cells[1:]} with {state}"
         description = (
             f"Only those {cells} that have {state}; other {cells} and other cells with {state} do not count."
