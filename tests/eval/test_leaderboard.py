@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from autointerp.errors import UserError
-from eval.leaderboard import main
+from autointerp.llm.ledger import Ledger
+from eval.leaderboard import _judges, main
 from eval.suite import FOLDER, cells_of, read_suite
 
 FILES = ("leaderboard.csv", "leaderboard.md", "leaderboard.html")
@@ -88,3 +89,59 @@ def test_a_suite_that_cannot_be_is_refused_in_one_line(tmp_path, text, said):
 def test_an_unknown_suite_names_those_that_are_there():
     with pytest.raises(UserError, match="smoke"):
         read_suite("smoky")
+
+
+PEERS = """
+about = "x"
+explainers = ["markers", "one_shot", "own:eval.peers.delphi:Delphi"]
+judges = ["signature", "model"]
+judge_forms = ["probability", "binary"]
+scorers = ["detection"]
+data = [{name = "small", planted = "params.toml", embedding = "X_planted", group = "donor"}]
+dictionary = [{name = "factors", factors = true}]
+options = {threads = 1}
+"""
+
+
+def _suite(tmp_path, text: str = PEERS):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_judging_model_is_asked_in_each_form_and_a_rule_once(tmp_path):
+    suite = read_suite(str(_suite(tmp_path)))
+    asked = [("openai/a", "probability"), ("openai/a", "binary")]
+    assert _judges(suite, {"model": "openai/a"}) == [("signature", "probability"), *asked]
+    assert _judges(suite, {"model": "openai/b", "judge": "openai/a"})[1:] == asked
+    assert _judges(suite, {"judge": "constant"})[1:] == [("constant", "probability")]
+    with pytest.raises(UserError, match="--rule-model"):
+        _judges(suite, {})
+
+
+def test_a_path_of_an_option_that_is_not_there_is_the_reason(tmp_path, monkeypatch):
+    data = read_suite("peers").data[0]
+    options = read_suite("peers").options
+    monkeypatch.delenv("AUTOINTERP_DATA", raising=False)
+    assert "AUTOINTERP_DATA is not set" in data.missing(options) and not data.missing({})
+    monkeypatch.setenv("AUTOINTERP_DATA", str(tmp_path))
+    assert data.missing(options).startswith("no genesets/enrichr.GO_Biological_Process_2021.gmt in")
+    (tmp_path / "genesets").mkdir()
+    (tmp_path / "genesets" / "enrichr.GO_Biological_Process_2021.gmt").write_text("")
+    assert data.missing(options) == ""
+
+
+@pytest.mark.slow
+def test_rule_driven_readers_stand_in_for_models_and_again_nothing_is_asked(tmp_path):
+    command = ["run", str(_suite(tmp_path)), "--out", str(tmp_path / "board"), "--rule-model"]
+    assert main(command) == 0
+    board = pd.read_csv(tmp_path / "board" / "leaderboard.csv")
+    assert set(board.judge) == {"signature", "openai/rule-judge", "openai/rule-judge [binary]"}
+    assert set(board.explainer) == {"markers", "one_shot", "own:eval.peers.delphi:Delphi"}
+    before = {name: (tmp_path / "board" / name).read_bytes() for name in FILES}
+    with Ledger(tmp_path / "board" / "ledger.sqlite") as ledger:
+        answered = len(ledger)
+    assert main(command) == 0
+    assert {name: (tmp_path / "board" / name).read_bytes() for name in FILES} == before
+    with Ledger(tmp_path / "board" / "ledger.sqlite") as ledger:
+        assert len(ledger) == answered > 10
