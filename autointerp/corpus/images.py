@@ -27,6 +27,7 @@ MORPHOLOGY = "morphology"
 BLOCK = 4096  # items whose features are held dense at a time
 MOST_MISSING = 0.2  # of explain items, above which a measurement is not contrasted
 MOST_SD = 10.0  # to which the morphology embedding is cut
+KEPT_CARDS = 5000  # of about 20 kB each
 MOST_PROBED = 2000  # measurements that the ceiling reads
 DROPPED = "folder"  # of one folder says nothing
 Told = Callable[[str, int, int, str], None]
@@ -116,6 +117,7 @@ class ImageCorpus:
         self._mean = self._sd = np.empty(0)
         self.display: Display | None = None
         self._withheld = np.zeros(len(self.feature_names), bool)
+        self._cards: dict[int, Rendering] = {}  # many latents show the same items
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -204,6 +206,7 @@ class ImageCorpus:
     def withhold(self, features: np.ndarray) -> None:
         """Keep features (g,) bool from all that a label writer sees; the embedding and ``features`` keep them."""
         self._withheld = features
+        self._cards.clear()
         kept = ~features[self._card_columns]
         self._card_columns = self._card_columns[kept]
         self._correlation = self._correlation[np.ix_(kept, kept)]
@@ -249,6 +252,18 @@ class ImageCorpus:
 
     def render(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
         """A card of the most unusual measurements, and where there are pixels the crop at its plate's gray levels."""
+        if marks is not None:
+            return self._rendered(rows, marks)
+        new = np.array(
+            [row for row in dict.fromkeys(rows.tolist()) if row not in self._cards], dtype=np.int64
+        )
+        if len(self._cards) + len(new) > KEPT_CARDS:
+            self._cards.clear()
+            new = np.unique(rows)
+        self._cards |= dict(zip(new.tolist(), self._rendered(new), strict=True))
+        return [self._cards[row] for row in rows.tolist()]
+
+    def _rendered(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
         assert self._raw is not None
         z, made = self._z(rows), []
         raw = np.asarray(self._raw[rows])

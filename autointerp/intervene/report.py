@@ -140,6 +140,11 @@ def _opened(source: Path, asked: Asked, progress: Progress) -> Prepared:
             f"{source} has brought activations ({config.activations}) and no dictionary, so embedding "
             f"{config.embedding!r} cannot be edited along a latent. Start a run without --activations."
         )
+    if config.images is not None:
+        raise UserError(
+            f"{source} is a run on images, whose edits no readout of genes reads. Score them by classes: "
+            "autointerp score RUN --scorers match:classes:0.3 (needs --category)."
+        )
     prepared = Prepared(config, progress)
     prepared.cache = source / "cache"
     if record["data_fingerprint"] != prepared.fingerprint:
@@ -185,15 +190,14 @@ def workbench(
     corpus, split, seed = prepared.corpus, prepared.split, prepared.config.seed
     explain, develop, test = (split.rows(name) for name in ("explain", "develop", "test"))
     progress("readouts", 0, 3, "genes")
-    columns = _columns(prepared)
     found: dict[str, Readout] = {}
     if asked.alone and asked.readout == "classes":
         pass
     elif asked.decoder is not None:
         decode = load_decoder(asked.decoder)
-        found["genes"] = decoder_genes(corpus, decode, asked.decoder, develop, columns, seed)
+        found["genes"] = decoder_genes(corpus, decode, asked.decoder, develop, _columns(prepared), seed)
     else:
-        found["genes"] = neighbour_genes(corpus, explain, develop, columns, seed)
+        found["genes"] = neighbour_genes(corpus, explain, develop, _columns(prepared), seed)
     progress("readouts", 1, 3, "classes")
     column = asked.classes or prepared.config.category
     if column is not None and not (asked.alone and asked.readout == "genes"):

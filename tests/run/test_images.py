@@ -169,6 +169,15 @@ def test_what_makes_no_sense_of_images_is_refused_in_one_line(images, tmp_path, 
     assert len(ended.lines) == 1 and why in ended.err, ended.err
 
 
+def test_edits_of_images_are_read_by_classes_alone(images, tmp_path):
+    fitted = ("--images", images, *SMALL, "--category", "labels", "--scorers", "match:classes:0.1")
+    ended = command("run", *fitted, "--controls", "none", "--max-latents", 2, "--out", tmp_path / "run")
+    assert ended.code == 0, ended.err
+    assert set(pd.read_csv(tmp_path / "run" / "scores.csv").scorer) == {"match:classes:0.1"}
+    refused = command("intervene", tmp_path / "run", "--latent", 0)
+    assert refused.code == 2 and "is a run on images" in refused.err
+
+
 def test_options_of_images_need_images(cells):
     ended = command("run", "--data", cells, "--crop-size", 32)
     assert ended.code == 2 and "--crop-size is of images" in ended.err
