@@ -30,10 +30,12 @@ import numpy as np
 
 Mistake = Literal["plain", "broad", "narrow", "confounder", "reversed"]
 MISTAKES: tuple[str, ...] = get_args(Mistake)
-SECTION = re.compile(r"^## Active \S+ against (.+?) \S+ \(\d+ against \d+\)$", re.MULTILINE)
+SECTION = re.compile(
+    r"^## Active (.+?) against (.+?) \1(?: of one cluster.*)? \(\d+ against \d+\)$", re.MULTILINE
+)
 SHIFT = re.compile(r"^- (\S+): ([+-]\d+\.\d+), (\d+) / (\d+)", re.MULTILINE)
 SHOWN = re.compile(
-    r"^(active|its nearest silent|silent) \w+(?:, strength \d+ of 10)?:\n<(\w+)>\n[^<]*\n</\2>\npanel: (.*)$",
+    r"^(active|its nearest silent|silent) [\w ]+?(?:, strength \d+ of 10)?:\n<([\w ]+)>\n[^<]*\n</\2>\npanel: (.*)$",
     re.MULTILINE,
 )
 VALUE = re.compile(r"(\S+) (\d+\.\d+)(?:;|$)")
@@ -171,8 +173,8 @@ class RuleExplainer:
 
 def contrasts_of(prompt: str) -> list[Contrast]:
     """The contrasts that a prompt lists, in its order."""
-    starts = [(match.start(), match.group(1)) for match in SECTION.finditer(prompt)]
-    ends = [start for start, _ in starts[1:]] + [len(prompt)]
+    starts = [(match.start(), match.group(2)) for match in SECTION.finditer(prompt)]
+    ends = [*(start for start, _ in starts), len(prompt)][1:]
     found = []
     for (start, against), end in zip(starts, ends, strict=True):
         section = prompt[start:end].partition("\n## ")[0]
