@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -132,10 +133,20 @@ def checked(
     if bad:
         table = table.at(left)
         named = "; ".join(map(str, bad[:NAMED]))
-        rest = f"; {len(bad) - NAMED} more stand in skipped.csv" if len(bad) > NAMED else ""
-        said = f"{len(bad)} of {len(left) + len(bad)} images cannot be used and are left out: {named}{rest}."
+        rest = f"; {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        counted = f"{len(bad)} of {len(left) + len(bad)} images cannot be used and are left out"
+        said = f"{counted} (skipped.csv): {named}{rest}."
         table = replace(table, warnings=(*table.warnings, said))
     return table, tuple(bad)
+
+
+def list_bad(bad: tuple[Bad, ...], path: Path) -> None:
+    """Every row that was left out, its file and why, as CSV."""
+    from autointerp.results.tables import safe_cell
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [(b.row, safe_cell(b.file), safe_cell(b.why)) for b in bad]
+    pd.DataFrame(rows, columns=["row", "file", "why"]).to_csv(path, index=False)
 
 
 def _channel_names(table: ImageTable, given: tuple[str, ...] | None, c: int) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from autointerp.corpus.image_cards import card, parts, telling_features
 from autointerp.corpus.image_display import Display, fit_display, picture
 from autointerp.corpus.image_embedders import VisionModel, brought, embedded, load_callable
 from autointerp.corpus.image_sources import open_images
-from autointerp.corpus.image_table import checked
+from autointerp.corpus.image_table import checked, list_bad
 from autointerp.errors import UserError
 from autointerp.schema import Rendering
 
@@ -154,8 +154,13 @@ class ImageCorpus:
         return self._fingerprint
 
     def measure(self, cache: Path, progress: Told) -> None:
-        """Morphology of all crops, from ``cache`` if it is there, else measured and kept. Needs no explain rows."""
+        """Morphology of all crops, from ``cache`` if it is there, else measured and kept. Needs no explain rows.
+
+        What was left out stands in skipped.csv beside the cache.
+        """
         self._cache, self._progress = cache, progress
+        if self.bad:
+            list_bad(self.bad, cache.parent / "skipped.csv")
         read, mask = self._table.read, self._table.mask
         if self._raw is not None or read is None:
             return

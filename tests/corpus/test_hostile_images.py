@@ -58,7 +58,7 @@ def test_skip_bad_leaves_it_out_and_says_so(folder, kind):
     assert table.obs.index.tolist() == ["good0.png", "good1.png", "good2.png"]
     assert table.rows.tolist() == [1, 3, 4]
     assert [b.row for b in bad] == [2]
-    assert "1 of 4 images cannot be used and are left out: row 2" in table.warnings[0]
+    assert "1 of 4 images cannot be used and are left out (skipped.csv): row 2" in table.warnings[0]
     assert why in table.warnings[0]
     np.testing.assert_array_equal(table.read(1), pixels(1))  # the second of those that are left
 

@@ -147,6 +147,10 @@ def test_bad_rows_are_refused_or_left_out_of_a_run(images, tmp_path):
     fitted = command("fit", "--skip-bad", *options)
     assert fitted.code == 0, fitted.err
     assert "1 of 200 images cannot be used" in fitted.err
+    listed = pd.read_csv(tmp_path / "run" / "skipped.csv")
+    assert listed.to_dict("records") == [
+        {"row": 6, "file": "images of bad.npz", "why": "holds NaN or infinite values"}
+    ]
 
 
 @pytest.mark.parametrize(
