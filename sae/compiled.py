@@ -85,14 +85,15 @@ def _pool(process: int) -> ThreadPoolExecutor:
 def largest(start, stop, pre, bias, k, lanes, indices, values):  # type: ignore[no-untyped-def]
     """The k largest of each row of pre + bias, strongest first, of equal ones the earlier first.
 
-    Column i is in lane i mod ``lanes``; the k-th largest of the lanes' maxima bounds the k-th largest from below, so
-    that few lanes are looked at again. Where NaN leaves fewer than k numbers, the row's values are NaN.
+    Column i is in lane i mod ``lanes``; what k of the lanes' maxima reach bounds the k-th largest from below, so that
+    few lanes are looked at again. Where NaN leaves fewer than k numbers, the row's values are NaN.
 
     pre : (b, m) float32; bias (m,)
     lanes : from k to m
     indices, values : (b, k) int64 and float32, written
     """
     m = pre.shape[1]
+    enough, half = k + k // 4, np.float32(0.5)
     top = np.empty(lanes, np.float32)
     kept = np.empty(k, np.float32)
     for r in range(start, stop):
@@ -104,18 +105,21 @@ def largest(start, stop, pre, bias, k, lanes, indices, values):  # type: ignore[
             for i in range(len(part)):
                 value = part[i] + added[i]
                 top[i] = top[i] if value <= top[i] else value
-        filled = 0
+        low, high = np.float32(np.inf), np.float32(-np.inf)
         for i in range(lanes):
-            value = top[i]
-            if filled == k and not value > kept[k - 1]:
-                continue
-            place = min(filled, k - 1)
-            while place > 0 and kept[place - 1] < value:
-                kept[place] = kept[place - 1]
-                place -= 1
-            kept[place] = value
-            filled = min(filled + 1, k)
-        least = kept[k - 1]
+            low, high = min(low, top[i]), max(high, top[i])
+        least = np.float32(-np.inf)
+        for _ in range(24):  # bisection for what k lanes, or a few more, reach
+            middle = half * low + half * high
+            count = 0
+            for i in range(lanes):
+                count += top[i] >= middle
+            if count < k:
+                high = middle
+            else:
+                low = least = middle
+                if count <= enough:
+                    break
         filled = 0
         for lane in range(lanes):
             if not top[lane] >= least:
