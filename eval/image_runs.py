@@ -24,7 +24,7 @@ from sae.metrics.probing import sparse_probing
 from sae.metrics.quality import quality
 
 RESULTS = Path(__file__).parent / "results"
-BLOOD = ("bccd_blood_cells/bccd_crops_48px.npz", "labels", {})
+BLOOD: tuple[str, str, dict[str, Any]] = ("bccd_blood_cells/bccd_crops_48px.npz", "labels", {})
 DRUGS: tuple[str, str, dict[str, Any]] = (
     "bbbc021_dev/bbbc021_dev_feature_selected.csv.gz",
     "Metadata_moa",

@@ -143,7 +143,7 @@ PEER = {  # ours -> scikit-image's
     "EulerNumber": "euler_number", "EquivalentDiameter": "equivalent_diameter_area", "ConvexArea": "area_convex",
     "Solidity": "solidity", "MaxFeretDiameter": "feret_diameter_max",
 }  # fmt: skip
-RADII = {"MeanRadius": np.mean, "MedianRadius": np.median, "MaximumRadius": np.max}
+RADII: dict[str, Any] = {"MeanRadius": np.mean, "MedianRadius": np.median, "MaximumRadius": np.max}
 
 
 def _shape(found: Any, name: str) -> float:

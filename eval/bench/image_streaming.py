@@ -30,7 +30,7 @@ MEASURED = 50  # crops whose morphology is measured, for its time
 
 
 def main() -> None:
-    rows = []
+    rows: list[list[Any]] = []
     for layout in LAYOUTS:
         with tempfile.TemporaryDirectory() as folder:
             table = write(Path(folder), layout)
