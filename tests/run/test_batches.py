@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ NAMED = ("--endpoint-name", "scripted", "--allow-unpriced")
 PRICED = ("--price-in", 1.0, "--price-out", 2.0)
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any], script: Callable[..., Any] = biologist) -> dict[str, Any]:
     """A line of replies, as a provider's batch endpoint writes it."""
-    reply = biologist(request["body"])
+    reply = script(request["body"])
     message = {"role": "assistant", "content": reply.text}
     completion = {
         "id": "x",

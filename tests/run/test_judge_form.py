@@ -9,6 +9,7 @@ import pandas as pd
 from tests.run.biologist import biologist, is_judging, prompt_of
 from tests.run.conftest import command, tables
 from tests.run.small_cells import BROUGHT
+from tests.run.test_batches import NAMED, answer, export
 from tests.scripted_server import ScriptedServer, say_json
 
 
@@ -44,3 +45,30 @@ def test_two_forms_stand_side_by_side_and_nothing_is_asked_twice(cells, tmp_path
         assert tables(out) == before and len(server.requests) == asked_so_far
     ended = command("score", out, "--judge-form", "percent")
     assert ended.code == 2 and "judge-form" in ended.err and len(ended.err.strip().splitlines()) == 1
+
+
+def test_batch_files_end_at_the_bytes_of_a_live_run(cells, tmp_path):
+    few = ("--max-latents", "2", "--controls", "none", "--scorers", "detection", *NAMED)
+    given = ("--data", cells, *BROUGHT, *few, "--model", "openai/x", "--judge-form", "indices")
+    with ScriptedServer(_indices) as server:
+        ended = command("run", *given, "--base-url", server.url, "--out", tmp_path / "live")
+        assert ended.code == 0, ended.err
+    lines, out = tmp_path / "requests.jsonl", tmp_path / "batch"
+    ended = command("run", *given, "--base-url", "http://127.0.0.1:9/v1", "--out", out, "--dry-run")
+    assert ended.code == 0, ended.err
+    steps = 0
+    while requests := export(out, lines):
+        steps += 1
+        assert steps < 4
+        lines.write_text("\n".join(json.dumps(answer(one, _indices)) for one in requests))
+        assert command("batch", "import", out, lines).code == 0
+    assert command("report", out).code == 0
+    assert tables(out) == tables(tmp_path / "live")
+
+
+def _indices(body, n=0):
+    """The biologist; asked for numbers, it names those of a probability of 50 on."""
+    if not is_judging(body):
+        return biologist(body, n)
+    told = json.loads(biologist(body, n).text)["answers"]
+    return say_json({"items": [one["item"] for one in told if one["probability"] >= 50]})
