@@ -21,6 +21,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ from autointerp.schema import Failure, Label
 from autointerp.score.base import Reader, Scorer
 from autointerp.score.registry import SCORERS
 from eval.planted import FULL, GradedLabel, PlantedCells, load_params, planted_cells
+from eval.planted.images import PlantedImages
 from eval.planted.judges import OracleJudge
 from eval.planted.labels import GRADES, Meaning
 from eval.planted_orderings import KNOW_NOTHING, summary, write_markdown
@@ -59,6 +61,7 @@ COLUMNS = (
 class Planted:
     """The factors of a planted corpus as latents, ready to be asked about.
 
+    made : of images, with the activity of all factors brought; None: planted cells are prepared here, as below
     factors : names of those that become latents, in this order; None: all
     judged : scorers that ask a judge
     dictionary : folder of one whose latents stand for these factors, in place of the activities themselves
@@ -70,7 +73,7 @@ class Planted:
 
     def __init__(
         self,
-        cells: PlantedCells,
+        cells: PlantedCells | PlantedImages,
         factors: Sequence[str] | None = None,
         seed: int = 0,
         embedding: str = "pca",
@@ -80,26 +83,18 @@ class Planted:
         cache: Path = Path("cache"),
         amplify: Callable[[Prepared], Amplifier] | None = None,
         most: int | None = None,
+        made: Prepared | None = None,
     ):
-        self.cells, self.seed, self._judged = cells, seed, tuple(judged)
+        self.cells: Any = cells  # the caller knows of which kind
+        self.seed, self._judged = seed, tuple(judged)
         names = [f.name for f in cells.factors] if factors is None else list(factors)
         columns = [cells.factor(name) for name in names]
         self.factors = [cells.factors[column] for column in columns]
-        adata = cells.adata.copy()
-        adata.obsm["activations"] = cells.activity[:, columns]
-        latents = {"activations": "activations"} if dictionary is None else {"dictionary": str(dictionary)}
-        self.made = Prepared(
-            RunConfig(
-                data=Path("planted.h5ad"),
-                embedding=embedding,
-                group="donor",
-                seed=seed,
-                decoder=decoder,
-                **latents,
-            ),
-            data=adata,
-        )
-        self.made.cache = cache
+        if made is None:
+            assert isinstance(cells, PlantedCells)
+            made = _prepared(cells, columns, seed, embedding, dictionary, decoder)
+            made.cache = cache
+        self.made = made
         self.made.amplifier = amplify(self.made) if amplify else None
         self.material = material_of(self.made)
         self.latents = self.made.chosen  # a factor that is too rare is no latent, as in any run
@@ -204,6 +199,24 @@ class Planted:
                 made = scorer.scores(trials, self.rates(latent), self.made.split.mode, self.made.split.hash)
                 rows += [(*place, s.metric, s.negatives, s.value, s.reason, *quality) for s in made]
         return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float})
+
+
+def _prepared(
+    cells: PlantedCells,
+    columns: Sequence[int],
+    seed: int,
+    embedding: str,
+    dictionary: Path | None,
+    decoder: str | None,
+) -> Prepared:
+    """As a run prepares what a user brings: cells, and the activities of these factors or a dictionary."""
+    adata = cells.adata.copy()
+    adata.obsm["activations"] = cells.activity[:, columns]
+    latents = {"activations": "activations"} if dictionary is None else {"dictionary": str(dictionary)}
+    config = RunConfig(
+        data=Path("planted.h5ad"), embedding=embedding, group="donor", seed=seed, decoder=decoder, **latents
+    )
+    return Prepared(config, data=adata)
 
 
 def _level(noise: float, bias: float) -> str:

@@ -6,6 +6,7 @@ It reads a label's meaning, never which latent is asked about nor which items ar
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Protocol
 from zlib import crc32
 
 import numpy as np
@@ -27,12 +28,21 @@ from autointerp.questions import (
     best_place,
 )
 from autointerp.schema import Answer, Label, Question
-from eval.planted.counts import PlantedCells
-from eval.planted.labels import Meaning
+from eval.planted.labels import Factor, Meaning
 
 SURE = float(logit(0.95))
 UNKNOWN = "the label is not one of those that were planted"
 EDGE = 0.05  # the logit of a strength of 0 is that of 5 %
+
+
+class Truth(Protocol):
+    """What is known of a planted corpus, of cells or of images: ``activity`` (n, f) >= 0 of its factors (f,)."""
+
+    @property
+    def activity(self) -> np.ndarray: ...
+
+    @property
+    def factors(self) -> tuple[Factor, ...]: ...
 
 
 class OracleJudge:
@@ -57,7 +67,7 @@ class OracleJudge:
     name = "oracle"
     batch_size = None
 
-    def __init__(self, cells: PlantedCells, noise: float = 0.0, bias: float = 0.0, seed: int = 0):
+    def __init__(self, cells: Truth, noise: float = 0.0, bias: float = 0.0, seed: int = 0):
         self._cells, self._noise, self._bias, self._seed = cells, noise, bias, seed
         self._factors = {factor.name: factor for factor in cells.factors}
         greatest = cells.activity.max(0)
