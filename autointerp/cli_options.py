@@ -29,6 +29,13 @@ DisplayBy = Annotated[
     str | None,
     typer.Option(help="obs column (a plate) with gray levels of its own [default: one scale for all]"),
 ]
+ImageEvidence = Annotated[
+    str | None,
+    typer.Option(help="what label writers see of --images: pixels, measurements or both [default: both]"),
+]
+PixelUm = Annotated[
+    float | None, typer.Option(help="size of a pixel of --images in µm, for scale bars in the report")
+]
 SkipBad = Annotated[
     bool | None, typer.Option("--skip-bad", help="leave out and count images that cannot be read")
 ]

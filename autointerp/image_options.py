@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from autointerp.evidence.image_modes import ImageEvidence
+
 MORPHOLOGY = "morphology"
 OF_CELLS = ("pca", "layer", "matrix", "gene_symbols", "backed")
 
@@ -35,6 +37,9 @@ class ImageOptions(BaseModel):
     pixel_um: float | None = Field(
         None, gt=0, le=1e6, description="size of a pixel in µm, for scale bars in the report"
     )
+    image_evidence: ImageEvidence = Field(
+        "both", description="what label writers see of images: pixels, measurements or both"
+    )
     skip_bad: bool = Field(False, description="leave out and count images that cannot be read")
     allow_outside: bool = Field(False, description="follow a table's paths out of its folder")
 
@@ -55,7 +60,11 @@ class ImageOptions(BaseModel):
             return given
         images, embedder = given.get("images"), given.get("embedder")
         if images is None:
-            own = [name for name in ImageOptions.model_fields if given.get(name)]
+            own = [
+                name
+                for name, field in ImageOptions.model_fields.items()
+                if given.get(name) and given[name] != field.default
+            ]
             if own:
                 raise ValueError(
                     f"--{own[0].replace('_', '-')} is of images. Pass --images FOLDER, TABLE or FILE.npz"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from autointerp.develop import Develop
 from autointerp.evidence.assemble import strengths
+from autointerp.evidence.image_modes import ImageEvidence, item_as
 from autointerp.explain.base import Comparison, DevelopScore, Measured, Mistakes
 from autointerp.item_sets import SetProblem
 from autointerp.lab_tools import Kindred, Names, Neighbour, Nothing, Sides, Stratum, Strength, Tools
@@ -30,6 +31,7 @@ class LatentLab:
     develop : the tests of the run's judge
     kindred : shared by the labs of all latents
     perturb : strength -> what the edit does, in words; None where that is not allowed
+    seen : what of images its label writer sees
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class LatentLab:
         develop: Develop,
         kindred: Kindred,
         perturb: Callable[[float], str] | None = None,
+        seen: ImageEvidence = "both",
     ):
         self._evidence, self._develop = evidence, develop
-        self._prepared, self._kindred, self._perturb = prepared, kindred, perturb
+        self._prepared, self._kindred, self._perturb, self._seen = prepared, kindred, perturb, seen
 
     @property
     def perturbs(self) -> bool:
@@ -52,7 +55,12 @@ class LatentLab:
 
     def mistakes(self, score: DevelopScore, most: int) -> Mistakes:
         panel = [f.name for contrast in self._evidence.contrasts for f in contrast.up[:PANEL]]
-        return self._develop.mistakes(score, most, tuple(dict.fromkeys(panel)))
+        made = self._develop.mistakes(score, most, tuple(dict.fromkeys(panel)))
+        yes, no = (
+            tuple(one._replace(item=item_as(one.item, self._seen)) for one in side)
+            for side in (made.false_positives, made.false_negatives)
+        )
+        return made._replace(false_positives=yes, false_negatives=no)
 
     def better(self, new: DevelopScore, old: DevelopScore) -> Comparison:
         return self._develop.better(new, old)
@@ -65,10 +73,11 @@ class LatentLab:
         rows, values = self._prepared.contrast_rows[list(places)], self._activations[list(places)]
         shown = strengths(values, float(self._activations.max(initial=0.0))).tolist()
         corpus = self._prepared.corpus
-        return [
+        items = [
             ShownItem(str(corpus.ids[row]), strength, POSITIVE if value > 0 else "random", card)
             for row, value, strength, card in zip(rows, values, shown, corpus.render(rows), strict=True)
         ]
+        return [item_as(item, self._seen) for item in items]
 
     @cached_property
     def _activations(self) -> np.ndarray:
@@ -79,7 +88,7 @@ class LatentLab:
         return found[self._prepared.contrast_rows]
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
-        tools = Tools(self._prepared, self._evidence)
+        tools = Tools(self._prepared, self._evidence, self._seen)
         known: dict[str, tuple[Any, Callable[[Any], str]]] = {
             "genes": (Names, tools.genes),
             "contrast": (Sides, tools.contrast),

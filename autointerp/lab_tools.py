@@ -15,6 +15,7 @@ from autointerp.corpus.gene_sets import GeneSets, gene_sets
 from autointerp.evidence.assemble import spread
 from autointerp.evidence.contrast import Contrasts, contrast_all
 from autointerp.evidence.enrichment import enrich
+from autointerp.evidence.image_modes import ImageEvidence, item_as
 from autointerp.item_sets import ItemSets, SetProblem
 from autointerp.prepare import Prepared
 from autointerp.schema import POSITIVE, Evidence, FeatureShift, ShownItem
@@ -93,11 +94,11 @@ class Kindred:
 class Tools:
     """The tools of one latent.
 
-    evidence : what its label writer was shown
+    evidence : what its label writer was shown; seen : what of images
     """
 
-    def __init__(self, prepared: Prepared, evidence: Evidence):
-        self._prepared, self._evidence = prepared, evidence
+    def __init__(self, prepared: Prepared, evidence: Evidence, seen: ImageEvidence = "both"):
+        self._prepared, self._evidence, self._seen = prepared, evidence, seen
         self._corpus, self._latent = prepared.corpus, evidence.latent
         self._sets = ItemSets(prepared, evidence.latent)
         self._nouns = {"noun": evidence.noun, "feature_noun": evidence.feature_noun}
@@ -180,6 +181,7 @@ class Tools:
             )
             for row, card, panel in zip(shown.tolist(), cards, panels, strict=True)
         ]
+        items = [item_as(item, self._seen) for item in items]
         return render(
             "agent/examples.j2", noun=self._evidence.noun, stratum=asked.stratum, n=len(rows), items=items
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from autointerp.errors import UserError
+from autointerp.evidence.image_modes import ImageEvidence
 from autointerp.names import JUDGE_FORMS, MODEL_EXPLAINERS, OWN_EXPLAINER, is_rule
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Labeler(BaseModel):
     covariates: tuple[str, ...] = ()
     show_metadata: tuple[str, ...] = ()
     titles_from: str | None = None
+    image_evidence: ImageEvidence = "both"
 
 
 class Place(NamedTuple):
@@ -85,6 +87,7 @@ def labeler_of(config: RunConfig, explainer: str) -> Labeler:
         perturb=config.perturb,
         covariates=config.covariates,
         show_metadata=config.show_metadata,
+        image_evidence=config.image_evidence,
         titles_from=None if explainer == config.titles_from else config.titles_from,
     )
 

@@ -15,6 +15,7 @@ from autointerp.config import RunConfig
 from autointerp.develop import Develop, judge_of
 from autointerp.errors import UserError, unknown_name
 from autointerp.evidence.examples import EXPLAIN_POSITIVES
+from autointerp.evidence.image_modes import seen_as
 from autointerp.evidence.metadata import only
 from autointerp.explain.agent import Agent
 from autointerp.explain.base import Explainer
@@ -146,12 +147,16 @@ async def label_all(
         if wide:
             group = prepared.config.group
             evidence = only(evidence, prepared.asked, group, who.covariates, who.show_metadata)
+        contrast = evidence.contrasts[0]
+        if wide:
+            evidence = seen_as(evidence, who.image_evidence)
         lab = None
         if explainer.needs_lab:
-            lab = LatentLab(prepared, evidence, develop[name], kindred, _perturb(prepared, name, latent))
+            lab = LatentLab(prepared, evidence, develop[name], kindred, _perturb(prepared, name, latent),
+                            who.image_evidence)  # fmt: skip
         said = await explainer.explain(evidence, session.models.get(LABEL + name), lab)
         if isinstance(said, Label):
-            said = check_claims(said, evidence.contrasts[0], measured)
+            said = check_claims(said, contrast, measured)
         outcomes[job] = said
 
     told_by = sources(prepared.config, explainers)

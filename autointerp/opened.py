@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from autointerp.config import RunConfig
 from autointerp.corpus.base import Corpus
 from autointerp.errors import UserError
+from autointerp.labeler import labeler_of
 
 
 def open_corpus(config: RunConfig, data: Any, progress: Callable[[str, int, int, str], None]) -> Any:
@@ -65,8 +64,18 @@ def check_modality(config: RunConfig, corpus: Corpus) -> None:
             )
         if reads_genes:
             raise UserError(f"--scorers {reads_genes[0]} reads genes, and {corpus.noun}s have none.")
+        has_pixels = bool(getattr(corpus, "has_pixels", False))
+        if config.image_evidence == "pixels" and not has_pixels:
+            raise UserError(
+                f"--image-evidence pixels: {corpus.noun}s have no pixels. Pass measurements, or leave it out."
+            )
+        if "agent" in config.explainers and labeler_of(config, "agent").image_evidence == "pixels":
+            raise UserError(
+                "--image-evidence pixels: the agent looks measurements up. Pass --explainer one_shot, contrastive or "
+                "best_of_n."
+            )
         blind = next((m for m in (config.model, config.judge) if m is not None and m.startswith("hf:")), None)
-        if blind and corpus.render(np.arange(1))[0].images:
+        if blind and has_pixels:
             raise UserError(
                 f"{blind}: models in this process see no images. Ask a vision model at an endpoint."
             )

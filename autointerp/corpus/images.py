@@ -134,6 +134,10 @@ class ImageCorpus:
         return None
 
     @property
+    def has_pixels(self) -> bool:
+        return self._table.read is not None
+
+    @property
     def embedded_outside(self) -> bool:
         """Whether the embedding was computed before, by who knows which items."""
         return self._brought is not None
