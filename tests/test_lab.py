@@ -182,21 +182,28 @@ def test_no_tool_and_no_test_reads_a_test_item(prepared, monkeypatch):
     assert set(score.rows.tolist()) <= set(prepared.split.rows("develop").tolist())
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_a_hostile_gene_or_argument_stays_inside(text):
+@pytest.fixture(scope="module")
+def attacked() -> LatentLab:
+    """The latent's strongest genes have hostile names."""
     cells = small_cells()
     names = cells.var_names.to_numpy(dtype=object).copy()
-    names[list(names).index("PROG2A")] = text
+    for place, text in enumerate(HOSTILE):
+        names[list(names).index(f"PROG{LATENT}{chr(65 + place)}")] = text
     cells.var_names = names
-    lab = lab_of(prepare(cells))
+    return lab_of(prepare(cells))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_gene_or_argument_stays_inside(attacked, text):
     said = [
-        call(lab, "genes", names=[text, "PROG2B"]),
-        call(lab, "contrast", a="active", b="silent"),
-        call(lab, "examples", stratum="strong"),
-        call(lab, "examples", stratum=text),
-        call(lab, text),
-        call(lab, "neighbours"),
+        call(attacked, "genes", names=[text, "PROG3B"]),
+        call(attacked, "contrast", a="active", b="silent"),
+        call(attacked, "examples", stratum="strong"),
+        call(attacked, "examples", stratum=text),
+        call(attacked, text),
+        call(attacked, "neighbours"),
     ]
+    assert "Not measured" not in said[0]  # it is one of the genes
     for one in said:
         assert not re.search(r"<\|im_start|\[/?INST\]|＜|\u202e|\x1b|</(?!cell>)", one)
         assert one.count("<cell>") == one.count("</cell>")

@@ -71,18 +71,7 @@ def test_an_option_of_an_explainer_labels_it_again_and_no_other(cells, server, t
     assert [one["explainer"] for one in config["labelers"]] == ["one_shot"] and config["rounds"] == 1
 
 
-def test_contrastive_and_best_of_n_stand_beside_them(cells, server, tmp_path):
-    directory = tmp_path / "run"
-    several = (f"--explainer={name}" for name in ("contrastive", "best_of_n"))
-    given = ("--model", "one", "--base-url", server.url, "--judge", "signature", "--out", directory)
-    assert command("run", "--data", cells, *BROUGHT, *FEW, *given, *several, "--samples", 3).code == 0
-    said = labels(directory)
-    assert said.explainer.tolist() == ["contrastive"] * 2 + ["best_of_n"] * 2
-    sampled = [body for body in server.bodies if body.get("temperature") == 0.8]
-    assert len(sampled) == 3 * 2
-
-
-def test_a_writer_that_only_makes_things_worse_ends_with_its_first_label(cells, tmp_path):
+def test_a_writer_that_only_makes_things_worse_ends_with_its_first_label_beside_all_others(cells, tmp_path):
     with ScriptedServer(model(worsens=True)) as server:
         given = (
             "--model",
@@ -94,11 +83,15 @@ def test_a_writer_that_only_makes_things_worse_ends_with_its_first_label(cells, 
             "--out",
             tmp_path / "run",
         )
-        both = ("--explainer", "one_shot", "--explainer", "agent")
-        assert command("run", "--data", cells, *BROUGHT, *FEW, *given, *both).code == 0
+        names = ("one_shot", "contrastive", "best_of_n", "agent")
+        several = (f"--explainer={name}" for name in names)
+        assert command("run", "--data", cells, *BROUGHT, *FEW, *given, *several, "--samples", 3).code == 0
         assert len(conversations(server.bodies)) > 3  # it did try
-    titles = labels(tmp_path / "run").pivot(index="latent", columns="explainer", values="title")
-    assert (titles.agent == titles.one_shot).all() and len(titles) == 2
+        assert sum(body.get("temperature") == 0.8 for body in server.bodies) == 3 * 2
+    said = labels(tmp_path / "run")
+    assert said.explainer.tolist() == [name for name in names for _ in range(2)]
+    titles = said.pivot(index="latent", columns="explainer", values="title")
+    assert (titles.agent == titles.one_shot).all()
 
 
 def test_an_endpoint_without_tools_is_asked_for_calls_in_json(cells, tmp_path):
@@ -192,5 +185,7 @@ def test_a_dry_run_says_that_more_follows(cells, server, tmp_path):
     given = ("--model", "one", "--base-url", server.url, "--judge", "signature", "--out", tmp_path / "run")
     ended = command("run", "--data", cells, *BROUGHT, *FEW, *given, "--explainer", "agent", "--dry-run")
     assert ended.code == 0, ended.err
-    assert server.requests == [] and re.search(r"Now: 1 requests", ended.out)  # whether the endpoint calls tools
+    assert server.requests == [] and re.search(
+        r"Now: 1 requests", ended.out
+    )  # whether the endpoint calls tools
     assert "Trials of hypotheses and further rounds follow" in ended.err
