@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def start(data: AnnData | str | Path, *, progress: Progress = no_progress, **options: Any) -> Run:
+def start(
+    data: AnnData | str | Path | None = None, *, progress: Progress = no_progress, **options: Any
+) -> Run:
     """A run on an AnnData in memory or a file; nothing is computed yet.
 
     Parameters
     ----------
-    data : AnnData, or the path of an ``.h5ad`` or ``.zarr``; it is read and never written
+    data : AnnData, or the path of an ``.h5ad`` or ``.zarr``; it is read and never written. None with ``images``
     progress : called with (stage, done, total, note)
     **options : those of the command line, with underscores: ``embedding``, ``group``, ``latents``, ``explainer``,
         ``model``, ``out`` …; see ``autointerp.RunConfig``
@@ -48,11 +50,12 @@ def start(data: AnnData | str | Path, *, progress: Progress = no_progress, **opt
     UserError
         For input that cannot be used: one line with the fix.
     """
-    in_memory = not isinstance(data, str | Path)
+    in_memory = data is not None and not isinstance(data, str | Path)
     explainer = options.get("explainer")
     if isinstance(explainer, str):
         options["explainer"] = (explainer,)
-    config = make_config({**options, "data": Path("adata") if in_memory else Path(data)})
+    path = Path("adata") if in_memory else None if data is None else Path(str(data))
+    config = make_config({**options, "data": path})
     return Run(config, progress, data if in_memory else None)
 
 

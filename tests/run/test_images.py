@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import autointerp as ai
 from tests.corpus.tiny_vit import save_tiny_vit
 from tests.run.conftest import TABLES, Ended, command, tables
 from tests.run.small_images import KINDS, planted_activations, write_images
@@ -180,6 +181,14 @@ def test_edits_of_images_are_read_by_classes_alone(images, tmp_path):
     assert set(pd.read_csv(tmp_path / "run" / "scores.csv").scorer) == {"match:classes:0.1"}
     refused = command("intervene", tmp_path / "run", "--latent", 0)
     assert refused.code == 2 and "is a run on images" in refused.err
+
+
+def test_images_from_python(images, tmp_path):
+    run = ai.start(images=images, channels="red,green,blue", out=tmp_path / "run")
+    assert run.prepared.corpus.channels == ("red", "green", "blue")
+    assert "Intensity_MeanIntensity_red" in run.prepared.corpus.feature_names
+    with pytest.raises(ai.UserError, match="--data"):
+        ai.start(out=tmp_path / "none")
 
 
 def test_options_of_images_need_images(cells):
