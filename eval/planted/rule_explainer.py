@@ -111,9 +111,9 @@ class RuleExplainer:
         if WRONG.search(turns[-1]) or "## " not in turns[-1]:
             told = self._revised(contrasts, messages, turns[-1])
         else:
-            first = self._first(contrasts, None)
+            proposed = self._first(contrasts, None)
             told = [
-                first,
+                proposed,
                 self._worse(contrasts)[0] if self.worsens else self._first(contrasts, None, skip=1),
             ]
         distinct = {one["title"]: one for one in told if one["key_features"]}
