@@ -1,4 +1,4 @@
-"""Which of several runs is to be believed? Prints a board of finished runs and submissions, or exports a run's results."""
+"""Which of several runs is to be believed? Prints a board of finished runs and submissions, or exports results."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ GRADES = {"oracle": (1, 2), "paraphrase": (1, 2), "too_broad": (3, 3), "shuffled
 CELLS = 6000
 
 
-def false_differences(seeds: int, paired: bool) -> float:
+def false_differences(seeds: int, paired: bool) -> int:
     """How many of the boards part two copies of one configuration."""
     parted = 0
     for seed in range(seeds):
