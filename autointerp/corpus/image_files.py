@@ -122,6 +122,7 @@ def read_region(image: OpenImage, box: Box | None) -> np.ndarray:
         inside = image.read(top, left, bottom - top, right - left)
     except BROKEN as error:
         raise ImageFault(f"cannot be decoded ({_short(error)})") from error
+    inside = inside.astype(inside.dtype.newbyteorder("="), copy=False)
     if inside.dtype.kind == "f":
         inside = inside.astype(np.float32)
         if not np.isfinite(inside).all():
@@ -133,7 +134,6 @@ def read_region(image: OpenImage, box: Box | None) -> np.ndarray:
     return values
 
 
-@lru_cache(maxsize=8)
 def open_image(path: Path) -> OpenImage:
     """An image file, whose header is checked now and whose pixels are read later.
 
@@ -142,11 +142,17 @@ def open_image(path: Path) -> OpenImage:
     ImageFault
         If it is missing, no image, truncated, too large, rotated, of a palette, or of another number type.
     """
-    if path.is_dir():
-        return _checked(_ome_zarr(path))
     if not path.exists():
         raise ImageFault("does not exist")
-    size = path.stat().st_size
+    stamp = path.stat()
+    return _opened(path, stamp.st_size, stamp.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _opened(path: Path, size: int, changed_ns: int) -> OpenImage:
+    """Kept for the next crops of the same file, as long as it does not change."""
+    if path.is_dir():
+        return _checked(_ome_zarr(path))
     if size == 0:
         raise ImageFault("is empty (0 bytes)")
     suffix = path.suffix.lower()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix in (".parquet", ".pq"):
             return pd.read_parquet(path)
-        return pd.read_csv(path, low_memory=False)
+        return pd.read_csv(path, low_memory=False, sep="\t" if ".tsv" in path.suffixes else ",")
     except (
         ValueError,
         OSError,
@@ -159,7 +160,9 @@ def _sources(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     if "path" in frame:
         return {"": ("path",)}
     found: dict[str, tuple[str, ...]] = {
-        str(c).removeprefix("path_"): (str(c),) for c in frame if str(c).startswith("path_")
+        str(c).removeprefix("path_"): (str(c),)
+        for c in frame
+        if str(c).startswith("path_") and frame[c].dtype.kind not in "biuf"
     }
     for column in frame:
         channel = str(column).removeprefix("FileName_")
@@ -178,7 +181,18 @@ def _inside(root: Path, parts: list[str], allow_outside: bool) -> tuple[Path, st
     path = root.joinpath(*(p for p in parts if p.strip() not in NO_VALUE))
     if not allow_outside and not path.resolve().is_relative_to(root.resolve()):
         return path, f"lies outside {root}, which --allow-outside would permit"
-    return path, "" if path.exists() else "does not exist"
+    if not path.exists():
+        return path, "does not exist"
+    links_out = path.is_dir() and not allow_outside and _links_out(path)
+    return path, "holds a link out of itself, which --allow-outside would permit" if links_out else ""
+
+
+@lru_cache(maxsize=1024)
+def _links_out(store: Path) -> bool:
+    """Whether a folder, such as an OME-Zarr, has a member that lies elsewhere."""
+    root = store.resolve()
+    members = (Path(place) / name for place, folders, files in os.walk(store) for name in (*folders, *files))
+    return any(m.is_symlink() and not m.resolve().is_relative_to(root) for m in members)
 
 
 def _boxes(frame: pd.DataFrame, name: str, crop_size: int | None) -> list[Box | None] | None:
@@ -243,14 +257,12 @@ def _ids(frame: pd.DataFrame, files: list[str], boxes: list[Box | None] | None, 
 
 
 def _hash(path: Path) -> bytes:
-    """sha256 of a file, or of all files of an OME-Zarr, none of which may be a link out of it."""
+    """sha256 of a file, or of all files of an OME-Zarr with their names."""
     digest = hashlib.sha256()
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     for member in sorted(p for p in path.rglob("*") if p.is_file()):
-        if not member.resolve().is_relative_to(path.resolve()):
-            raise UserError(f"{path} holds a link out of itself ({member.name}). Copy the file in its place.")
         digest.update(str(member.relative_to(path)).encode())
         with member.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autointerp.corpus import image_files
 from autointerp.corpus.image_sources import open_images
 from autointerp.corpus.image_table import checked
 from autointerp.errors import UserError
@@ -132,11 +133,24 @@ def test_an_ome_zarr_cannot_run_code_or_leave_itself(tmp_path):
     meta = store / "0" / ".zarray"
     said = json.loads(meta.read_text())
     meta.write_text(json.dumps(said | {"filters": [{"id": "pickle", "protocol": 5}]}))
-    from autointerp.corpus.image_files import open_image
-
-    open_image.cache_clear()
+    image_files._opened.cache_clear()
     assert "row 1 (x.zarr)" in refusal(table)
     meta.write_text(json.dumps(said))
     group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "../y.zarr/0"}]}]
-    open_image.cache_clear()
+    image_files._opened.cache_clear()
     assert "outside itself" in refusal(table)
+
+
+def test_an_ome_zarr_with_a_link_out_of_it(tmp_path):
+    (tmp_path / "secret").write_bytes(b"secret")
+    store = tmp_path / "plate" / "x.zarr"
+    store.mkdir(parents=True)
+    (store / "c").symlink_to(tmp_path / "secret")
+    assert "row 1 (x.zarr): holds a link out of itself" in refusal(manifest(store.parent, ["x.zarr"]))
+
+
+def test_a_number_is_no_path(tmp_path):
+    pd.DataFrame({"path_length": [1.5, 2.5], "Metadata_Well": ["a", "b"]}).to_csv(
+        tmp_path / "x.tsv", sep="\t", index=False
+    )
+    assert open_images(tmp_path / "x.tsv").measured[0].tolist() == ["path_length"]
