@@ -85,7 +85,7 @@ class Develop:
             asked,
             answers,
             examples,
-            prepared.corpus.groups,
+            None,  # is there anything to name here? A few develop donors would answer for new ones
             self._judge.name,
             label.explainer,
             label.label_id,

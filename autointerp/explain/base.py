@@ -17,7 +17,7 @@ class DevelopScore:
     """How well a label tells active develop items from silent ones, by the run's judge; as columns of length ``e``.
 
     value : AUROC over all develop items that were answered, silent ones of every kind together; None: see ``reason``
-    low, high : its 95 % interval, None without a value
+    low, high : its 95 % interval over items and prompts, not over donors, None without a value
     by_kind : AUROC against the silent items of one kind, where there are 15
     rows, truth, kinds : (e,) the develop items
     answers : (e,) float, P(active) 0–100, NaN where ``failures`` says why
