@@ -64,8 +64,8 @@ class BatchTopK(Varying):
         error = x - self._dense(a)
         return error.square().sum() / spread(x), error
 
-    def _active(self, pre: Tensor) -> Tensor:
-        return pre * (pre > self.threshold)
+    def _least(self) -> Tensor:
+        return self.threshold.expand(self.config.m).contiguous()
 
 
 class MatryoshkaBatchTopK(BatchTopK):

@@ -171,6 +171,26 @@ def fill_above(start, stop, pre, least, offsets, latents, values):  # type: igno
 
 
 @Compiled
+def by_strength(start, stop, offsets, latents, values, indices, strengths):  # type: ignore[no-untyped-def]
+    """Entries of each row (as above), strongest first, of equal ones the earlier; then latents without an entry, of 0.
+
+    indices, strengths : (b, w) int64 and float32, written; no row has more than w entries, w ≤ m
+    """
+    width = indices.shape[1]
+    for r in range(start, stop):
+        first, last = offsets[r], offsets[r + 1]
+        order = np.argsort(-values[first:last], kind="mergesort")
+        for p in range(last - first):
+            indices[r, p], strengths[r, p] = latents[first + order[p]], values[first + order[p]]
+        free, e = 0, first
+        for p in range(last - first, width):
+            while e < last and latents[e] == free:
+                free, e = free + 1, e + 1
+            indices[r, p], strengths[r, p] = free, 0
+            free += 1
+
+
+@Compiled
 def reconstruct(start, stop, offsets, latents, values, x, w, ends, error, products, squares):  # type: ignore[no-untyped-def]
     """Rows of x − code @ w, for each group of latents with all groups before it, and their products with w.
 

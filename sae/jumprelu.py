@@ -51,8 +51,8 @@ class JumpReLU(Varying):
         total = error.square().sum() / spread(x) + SPARSITY * (l0 / self.config.k - 1).square()
         return finished(total + self._auxk(x, pre.detach(), error, dead), a)
 
-    def _active(self, pre: Tensor) -> Tensor:
-        return pre * (pre > self.log_threshold.exp())
+    def _least(self) -> Tensor:
+        return self.log_threshold.exp()
 
 
 def _near(pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:

@@ -61,8 +61,8 @@ class ReLU(Varying):
         self.l1.mul_(math.exp(GAIN * max(min(off, 1.0), -1.0)))
         return made
 
-    def _active(self, pre: Tensor) -> Tensor:
-        return pre.relu()
+    def _least(self) -> Tensor:
+        return self.encoder_bias.new_zeros(self.config.m)
 
     def _penalty(self, a: Tensor, variance: Tensor) -> Tensor:
         """What ``l1`` weighs: Σ a / (b · σ) of activations (b, m)."""

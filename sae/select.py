@@ -1,6 +1,8 @@
-"""Which k latents of each row are the largest? Exactly, block by block, in one buffer that is used again."""
+"""Which latents of each row are active: the k largest, or those above a threshold? Exactly, in compiled loops."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +13,39 @@ from .compiled import even, shared
 
 LANES = 8  # for each of the k
 FEW_LATENTS = 1024  # fewer are sorted by torch
+
+
+class Entries(NamedTuple):
+    """A code by row, of positive values.
+
+    offsets : (b + 1,) int64
+    latents, values : (e,) int64, float32
+    """
+
+    offsets: np.ndarray
+    latents: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, indices: np.ndarray, values: np.ndarray) -> Entries:
+        """From indices and values (b, k)."""
+        positive = values > 0
+        return cls(np.append(0, positive.sum(1).cumsum()), indices[positive], values[positive])
+
+    def where(self, chosen: np.ndarray) -> Entries:
+        """Those of a mask (e,)."""
+        before = np.append(0, chosen.cumsum())
+        return Entries(before[self.offsets], self.latents[chosen], self.values[chosen])
+
+
+def above(pre: np.ndarray, least: np.ndarray) -> Entries:
+    """What of pre (b, m) is > least (m,), by row and rising latent."""
+    bounds, counts = even(len(pre), torch.get_num_threads()), np.empty(len(pre), np.int64)
+    shared(compiled.count_above, bounds, pre, least, counts)
+    offsets = np.append(0, counts.cumsum())
+    found = Entries(offsets, np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.float32))
+    shared(compiled.fill_above, bounds, pre, least, *found)
+    return found
 
 
 class Largest:

@@ -8,7 +8,6 @@ same numbers as a kind's ``loss`` and autograd, which train where this does not 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,33 +17,10 @@ from . import compiled
 from .compiled import balanced, shared
 from .dictionaries import Loss, TopK
 from .preprocess import Scaled
-from .select import Largest
+from .select import Entries, Largest
 
 BLOCK_BYTES = 1 << 25  # of dense pre-activations at once
 DENSE_AUX = 4  # up to so many dead latents for each that AuxK takes, its products are dense ones
-
-
-class Entries(NamedTuple):
-    """A code by row, of positive values.
-
-    offsets : (b + 1,) int64
-    latents, values : (e,) int64, float32
-    """
-
-    offsets: np.ndarray
-    latents: np.ndarray
-    values: np.ndarray
-
-    @classmethod
-    def of(cls, indices: np.ndarray, values: np.ndarray) -> Entries:
-        """From indices and values (b, k)."""
-        positive = values > 0
-        return cls(np.append(0, positive.sum(1).cumsum()), indices[positive], values[positive])
-
-    def where(self, chosen: np.ndarray) -> Entries:
-        """Those of a mask (e,)."""
-        before = np.append(0, chosen.cumsum())
-        return Entries(before[self.offsets], self.latents[chosen], self.values[chosen])
 
 
 class SparseStep:

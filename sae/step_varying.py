@@ -11,7 +11,8 @@ from .batch_topk import SHARES, BatchTopK, MatryoshkaBatchTopK
 from .compiled import even, shared
 from .dictionaries import TopK
 from .jumprelu import BANDWIDTH, SPARSITY, JumpReLU
-from .step import Entries, SparseStep
+from .select import Entries, above
+from .step import SparseStep
 
 ENOUGH = 4  # candidates looked at for each entry that BatchTopK keeps, at most
 
@@ -36,14 +37,6 @@ class DenseStep(SparseStep):
         shared(compiled.count_above, bounds, self._pre.numpy(), least, counts)
         return counts
 
-    def _above(self, least: np.ndarray) -> Entries:
-        """What is > least (m,), by row and rising latent."""
-        offsets = np.append(0, self._count(least).cumsum())
-        latents, values = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.float32)
-        bounds = even(len(self._pre), torch.get_num_threads())
-        shared(compiled.fill_above, bounds, self._pre.numpy(), least, offsets, latents, values)
-        return Entries(offsets, latents, values)
-
 
 class BatchStep(DenseStep):
     """BatchTopK and, with nested dictionaries, Matryoshka; also moves the threshold."""
@@ -58,7 +51,9 @@ class BatchStep(DenseStep):
         assert isinstance(made, BatchTopK)
         pre = self._dense(centered, dead)
         wanted = len(centered) * made.config.k
-        found = self._above(np.full(made.config.m, self._bound(wanted, float(made.threshold)), np.float32))
+        found = above(
+            self._pre.numpy(), np.full(made.config.m, self._bound(wanted, float(made.threshold)), np.float32)
+        )
         if len(found.values) > wanted:
             least = np.partition(found.values, len(found.values) - wanted)[len(found.values) - wanted]
             found = found.where(found.values >= least)
@@ -89,10 +84,10 @@ class JumpStep(DenseStep):
         assert isinstance(made, JumpReLU)
         pre = self._dense(centered, dead)
         threshold, half = made.log_threshold.exp().numpy(), BANDWIDTH * made.unit / 2
-        found = self._above(threshold - np.float32(half))
-        above = found.values - threshold[found.latents]
-        self._near = np.abs(above) < half
-        self._silent = ~(above > 0)
+        found = above(self._pre.numpy(), threshold - np.float32(half))
+        over = found.values - threshold[found.latents]
+        self._near = np.abs(over) < half
+        self._silent = ~(over > 0)
         return Entries(found.offsets, found.latents, np.where(self._silent, np.float32(0), found.values)), pre
 
     def _more(self, code: Entries, products: np.ndarray, scale: float, batch: int) -> float:

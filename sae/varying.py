@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import dictionaries
+from . import compiled, dictionaries
+from .compiled import even, shared
 from .dictionaries import Loss, SparseCodes, TopK
+from .select import FEW_LATENTS, Entries, above
 
 TOLERANCE = 0.1  # how far the mean L0 on held-back rows may be from k
 
@@ -18,31 +20,42 @@ class Varying(TopK):
     """A dictionary where a threshold, not a latent's rank, decides whether it is active.
 
     `encode` gives codes as wide as the largest L0 among its items, at least 1. k is the mean L0, within 10 %
-    on the held-back rows. A kind defines `_active` and `loss`.
+    on the held-back rows. A kind defines `_least` and `loss`.
     """
 
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> SparseCodes:
         x = self._checked(x)
         step = max(dictionaries.PRE_BYTES // (4 * self.config.m), 1)
+        loops = self.config.m >= FEW_LATENTS and compiled.available()
+        least = self._least().detach()
         parts = []
         for start in range(0, len(x), step):
-            part = torch.from_numpy(x[start : start + step].astype(np.float32))
-            parts.append(_padded(self._active(self._pre(self.preprocessing.forward(part)))))
-        if not parts:
-            return SparseCodes(np.empty((0, 1), np.int64), np.empty((0, 1), np.float32))
-        width = max(part.values.shape[1] for part in parts)
-        wide = [_widened(part, width, self.config.m) for part in parts]
-        return SparseCodes(*(np.concatenate(column) for column in zip(*wide, strict=True)))
+            rows = torch.from_numpy(x[start : start + step].astype(np.float32))
+            pre = self._pre(self.preprocessing.forward(rows))  # (b, m)
+            parts.append(above(pre.numpy(), least.numpy()) if loops else _above(pre, least))
+        width = max([1, *(int(np.diff(part.offsets).max(initial=0)) for part in parts)])
+        indices, values = np.empty((len(x), width), np.int64), np.empty((len(x), width), np.float32)
+        for start, part in zip(range(0, len(x), step), parts, strict=True):
+            codes = indices[start : start + step], values[start : start + step]
+            if loops:
+                shared(compiled.by_strength, even(len(codes[0]), torch.get_num_threads()), *part, *codes)
+            else:
+                _by_strength(part, self.config.m, *codes)
+        return SparseCodes(indices, values)
 
     def off_target(self, l0: float) -> float:
         """By how much |ln(L0 / k)| exceeds ln 1.1."""
         excess = abs(math.log(max(l0, 1e-12) / self.config.k)) - math.log1p(TOLERANCE)
         return excess if excess > 1e-9 else 0.0
 
+    def _least(self) -> Tensor:
+        """(m,) ≥ 0: a latent is active where its pre-activation is above this."""
+        raise NotImplementedError
+
     def _active(self, pre: Tensor) -> Tensor:
         """Pre-activations → activations, (b, m) → (b, m), ≥ 0, 0 where silent."""
-        raise NotImplementedError
+        return pre * (pre > self._least())
 
     def _dense(self, a: Tensor) -> Tensor:
         """Reconstruction in preprocessed space, (b, m) → (b, d)."""
@@ -61,19 +74,17 @@ def finished(total: Tensor, a: Tensor) -> Loss:
     return Loss(total, latents, a[a != 0])
 
 
-def _padded(a: Tensor) -> SparseCodes:
-    """Dense activations (b, m) → codes of the largest L0, strongest first."""
-    width = max(int((a > 0).sum(1).max()), 1)
-    values, indices = a.topk(width)
-    return SparseCodes(indices.numpy(), values.numpy())
+def _above(pre: Tensor, least: Tensor) -> Entries:
+    """`above` by torch."""
+    rows, latents = (pre > least).nonzero(as_tuple=True)
+    offsets = np.append(0, rows.bincount(minlength=len(pre)).cumsum(0).numpy())
+    return Entries(offsets, latents.numpy(), pre[rows, latents].numpy())
 
 
-def _widened(codes: SparseCodes, width: int, m: int) -> SparseCodes:
-    """The same codes with silent latents, of value 0, added up to ``width``."""
-    missing = width - codes.values.shape[1]
-    if not missing:
-        return codes
-    free = torch.ones(len(codes.indices), m).scatter_(1, torch.from_numpy(codes.indices), 0)  # (b, m)
-    fill = free.topk(missing).indices.numpy()
-    zeros = np.zeros(fill.shape, np.float32)
-    return SparseCodes(np.hstack([codes.indices, fill]), np.hstack([codes.values, zeros]))
+def _by_strength(code: Entries, m: int, indices: np.ndarray, values: np.ndarray) -> None:
+    """`compiled.by_strength` by torch."""
+    rows = np.repeat(np.arange(len(indices)), np.diff(code.offsets))
+    a = torch.full((len(indices), m), -1.0)  # silent latents come last
+    a[rows, code.latents] = torch.from_numpy(code.values)
+    chosen = a.topk(indices.shape[1])
+    indices[:], values[:] = chosen.indices.numpy(), chosen.values.relu().numpy()

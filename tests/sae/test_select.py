@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sae import DictionaryConfig, untrained
 from sae.select import Largest
 
 
@@ -55,3 +56,21 @@ def test_infinity_is_the_largest_and_too_few_numbers_are_said():
     assert indices.tolist() == [[13, 99, 98]] and values[0, 0] == np.inf
     indices, values, _ = chosen(torch.full((1, 1), np.nan), w, b, 3, loops=True)
     assert np.isnan(values).all() and sorted(set(indices[0])) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["batchtopk", "jumprelu", "relu"])
+def test_codes_above_a_threshold_are_the_same_by_loops_and_by_torch(kind, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    dictionary = untrained(x, DictionaryConfig(d=8, m=40, k=4, kind=kind))
+    if kind == "batchtopk":
+        dictionary.threshold.fill_(0.7)
+    monkeypatch.setattr("sae.dictionaries.PRE_BYTES", 4 * 40 * 7)  # seven rows a part
+    by_torch = dictionary.encode(x)
+    monkeypatch.setattr("sae.varying.FEW_LATENTS", 1)
+    by_loops = dictionary.encode(x)
+    np.testing.assert_array_equal(by_loops.values, by_torch.values)
+    active = by_torch.values > 0
+    assert active.sum() > 0 and not active.all()
+    np.testing.assert_array_equal(by_loops.indices[active], by_torch.indices[active])
+    assert all(len(set(row)) == len(row) for row in by_loops.indices.tolist())
+    assert by_loops.indices.max() < 40 and by_loops.indices.dtype == np.int64
