@@ -26,7 +26,10 @@ from autointerp.schema import Label
 if TYPE_CHECKING:
     from autointerp.run import Run
 
-PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "openai", "litellm")
+PACKAGES = (
+    "torch", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "tifffile", "pandas", "anndata", "openai",
+    "litellm",
+)  # fmt: skip
 
 
 def read_record(directory: Path) -> dict[str, Any]:

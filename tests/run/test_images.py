@@ -14,6 +14,7 @@ from PIL import Image
 
 import autointerp as ai
 from tests.corpus.tiny_vit import save_tiny_vit
+from tests.llm.tiny_llama import save_tiny_llama
 from tests.run.conftest import TABLES, Ended, command, tables
 from tests.run.small_images import KINDS, planted_activations, write_images
 from tests.scripted_server import Recorded, ScriptedServer, say_json
@@ -181,6 +182,13 @@ def test_edits_of_images_are_read_by_classes_alone(images, tmp_path):
     assert set(pd.read_csv(tmp_path / "run" / "scores.csv").scorer) == {"match:classes:0.1"}
     refused = command("intervene", tmp_path / "run", "--latent", 0)
     assert refused.code == 2 and "is a run on images" in refused.err
+
+
+def test_a_model_that_sees_nothing_is_refused(images, tmp_path):
+    model = save_tiny_llama(tmp_path / "llama")
+    ended = command("run", "--images", images, "--model", f"hf:{model}", "--out", tmp_path / "run")
+    assert ended.code == 2
+    assert "see no images" in ended.err and not (tmp_path / "run" / "cache").exists()
 
 
 def test_images_from_python(images, tmp_path):
