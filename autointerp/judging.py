@@ -14,6 +14,7 @@ from autointerp.amplifying import amplifier_of
 from autointerp.controls import CALIBRATION, LABEL_CONTROLS, OWN, Bench, Test, ceiling
 from autointerp.develop import judge_of, label_panel
 from autointerp.evidence.attribution import load_attribute
+from autointerp.evidence.regions import Regions
 from autointerp.labeling import Drain, Labels
 from autointerp.llm.session import Session
 from autointerp.names import JUDGE_FORMS, judge_named
@@ -23,6 +24,11 @@ from autointerp.schema import WAITING, Answer, Failure, Label, Score, SplitName,
 from autointerp.score.base import Items, Material, Reader, Scorer
 from autointerp.score.registry import SCORERS
 from autointerp.score.shuffled import sampled_latents
+
+NO_REGIONS = (
+    "Fuzzing marks measurements on the cards of images, not regions: these need patch tokens (--embedder hf:PATH) "
+    "and a dictionary, not --activations."
+)
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,9 @@ async def judge_all(
 
 
 def material_of(prepared: Prepared) -> Material:
-    """What scorers draw their items from, of a run."""
+    """What scorers draw their items from, of a run. Marks on images stand on regions where their patches are known."""
+    if "fuzzing" in prepared.config.scorers and prepared.config.images is not None:
+        mark_regions(prepared)
     return Material(
         prepared.corpus,
         prepared.activations,
@@ -151,6 +159,15 @@ def material_of(prepared: Prepared) -> Material:
         load_attribute(prepared.config.attribute) if prepared.config.attribute else None,
         amplifier_of(prepared),
     )
+
+
+def mark_regions(prepared: Prepared) -> None:
+    """Let marks of an image run stand on patches; without patch tokens or a dictionary they stay on measurements."""
+    corpus = prepared.corpus
+    if prepared.config.embedding.startswith("hf:") and prepared.config.activations is None:
+        corpus.part_activations = corpus.part_activations or Regions(corpus, prepared.fitted[0])
+    elif NO_REGIONS not in prepared.notes:
+        prepared.notes.append(NO_REGIONS)
 
 
 class _Drawn:

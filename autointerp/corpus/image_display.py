@@ -95,8 +95,13 @@ def picture(scaled: np.ndarray, is_color: bool) -> bytes:
     enlarged = [
         np.kron(panel, np.ones((factor, factor, 1), np.float32)) for panel in panels(scaled, is_color)
     ]
-    gap = np.ones((h * factor, GAP, 3), np.float32)
-    row = np.concatenate([part for panel in enlarged for part in (panel, gap)][:-1], axis=1)
+    return in_a_row(enlarged)
+
+
+def in_a_row(shown: list[np.ndarray]) -> bytes:
+    """PNG of panels (h, w, 3) in 0 … 1, with a white gap between them."""
+    gap = np.ones((len(shown[0]), GAP, 3), np.float32)
+    row = np.concatenate([part for panel in shown for part in (panel, gap)][:-1], axis=1)
     return png((row * 255).round().astype(np.uint8))
 
 

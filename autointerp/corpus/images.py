@@ -29,7 +29,6 @@ MOST_MISSING = 0.2  # of explain items, above which a measurement is not contras
 MOST_SD = 10.0  # to which the morphology embedding is cut
 KEPT_CARDS = 5000  # of about 20 kB each
 MOST_PROBED = 2000  # measurements that the ceiling reads
-DROPPED = "folder"  # of one folder says nothing
 Told = Callable[[str, int, int, str], None]
 
 
@@ -52,6 +51,7 @@ class ImageCorpus:
 
     feature_noun = "measurement"
     zero_is_absent = False
+    part_activations: Any = None  # Regions, set where marks are to stand on regions
 
     def __init__(
         self,
@@ -253,11 +253,8 @@ class ImageCorpus:
     def probe_features(self) -> np.ndarray:
         """All measurements that vary, or a seeded 2,000 of them."""
         found = np.flatnonzero(self._eligible)
-        return (
-            found
-            if len(found) <= MOST_PROBED
-            else np.sort(np.random.default_rng(0).permutation(found)[:MOST_PROBED])
-        )
+        few = np.random.default_rng(0).permutation(found)[:MOST_PROBED]
+        return found if len(found) <= MOST_PROBED else np.sort(few)
 
     def render(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
         """A card of the most unusual measurements, and where there are pixels the crop at its plate's gray levels."""
@@ -274,17 +271,19 @@ class ImageCorpus:
 
     def _rendered(self, rows: np.ndarray, marks: Sequence[Sequence[str]] | None = None) -> list[Rendering]:
         assert self._raw is not None
-        z, made = self._z(rows), []
-        raw = np.asarray(self._raw[rows])
+        z, raw, made = self._z(rows), np.asarray(self._raw[rows]), []
         told = telling_features(z, self._card_columns, self._correlation)
         for i, row in enumerate(rows.tolist()):
-            text = card(told[i], z[i], raw[i], self.feature_names, marks[i] if marks is not None else ())
-            made.append(Rendering(text, () if self.display is None else (self.picture(row),)))
+            marked = marks[i] if marks is not None else ()
+            text = card(told[i], z[i], raw[i], self.feature_names, marked)
+            made.append(Rendering(text, () if self.display is None else (self.picture(row, marked),)))
         return made
 
-    def picture(self, row: int) -> bytes:
-        """PNG of one crop."""
+    def picture(self, row: int, marked: Sequence[str] = ()) -> bytes:
+        """PNG of one crop, with its marked regions where it has any."""
         assert self.display is not None
+        if marked and self.part_activations is not None:
+            return self.part_activations.drawn(row, marked)
         return picture(self.scaled(row), self.display.is_color)
 
     def scaled(self, row: int) -> np.ndarray:
@@ -293,6 +292,8 @@ class ImageCorpus:
         return self.display.scaled(self._table.read(row), row)
 
     def markable(self, rows: np.ndarray) -> list[tuple[Part, ...]]:
+        if self.part_activations is not None:
+            return [self.part_activations.parts(row) for row in rows.tolist()]
         z = self._z(rows)
         told = telling_features(z, self._card_columns, self._correlation)
         return [parts(columns, of, self.feature_names) for columns, of in zip(told, z, strict=True)]

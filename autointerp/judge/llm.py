@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.corpus.base import Corpus
+from autointerp.evidence.regions import part_noun
 from autointerp.judge.expected import PARAMS, expected
 from autointerp.judge.forms import BATCH_SIZES, FORMS, OTHER_FORMS, form_of, read, reader
 from autointerp.llm.client import LLM
@@ -16,7 +17,7 @@ from autointerp.llm.parse import strict_schema
 from autointerp.llm.request import Request
 from autointerp.names import JUDGE_FORMS, judge_named
 from autointerp.questions import NOT_SAID, Asked, Directions, Gain, Match, OddOneOut, Said
-from autointerp.schema import Answer, ShownItem
+from autointerp.schema import Answer, Question, ShownItem
 from autointerp.templates import render
 
 MAX_TOKENS = 2000
@@ -80,7 +81,9 @@ class LLMJudge:
 
     def prompt(self, question: Said) -> str:
         """The question in words."""
-        nouns = {"noun": self._corpus.noun, "feature_noun": self._corpus.feature_noun}
+        marked = isinstance(question, Question) and question.marks
+        features = part_noun(self._corpus) if marked else self._corpus.feature_noun
+        nouns = {"noun": self._corpus.noun, "feature_noun": features}
         return render(form_of(question, self._form).template, **nouns, **self._told(question))
 
     def _told(self, question: Said) -> dict[str, Any]:

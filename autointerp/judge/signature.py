@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import expit
 
 from autointerp.corpus.base import Corpus
+from autointerp.evidence.regions import part_noun
 from autointerp.judge.choices import choose, directions
 from autointerp.questions import NOT_SAID, Asked, Directions, Gain, most
 from autointerp.schema import Answer, Examples, KeyFeature, Label, Question
@@ -119,6 +120,9 @@ class SignatureJudge:
                 "the label lists no measured feature for a rule to read; a model can judge it (--judge)",
             )
         if question.marks:
+            if part_noun(self._corpus) != self._corpus.feature_noun:
+                why = f"a rule sees no {part_noun(self._corpus)}s of a picture; a model can judge them (--judge)"
+                return Answer.failed(len(question.rows), why)
             return marked_share(question)
         examples = self._develop[question.latent]
         fit = self._fit(question.label, examples) if _enough(examples) else None

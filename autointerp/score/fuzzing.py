@@ -11,6 +11,7 @@ from zlib import crc32
 import numpy as np
 
 from autointerp.evidence.attribution import Attribution
+from autointerp.evidence.regions import part_noun
 from autointerp.schema import (
     POSITIVE,
     Answer,
@@ -45,10 +46,10 @@ def items(material: Material, latent: int, split: SplitName) -> Marked | Failure
         if marked is not None and len(found) < MOST_ITEMS:
             found.append((row, marked))
     if len(found) < LEAST_ITEMS:
-        corpus = material.corpus
+        corpus, part = material.corpus, part_noun(material.corpus)
         return Failure(
             "marks",
-            f"{len(found)} of {len(rows)} active {corpus.noun}s show {LEAST_MARKS} {corpus.feature_noun}s of the "
+            f"{len(found)} of {len(rows)} active {corpus.noun}s show {LEAST_MARKS} {part}s of the "
             f"latent and as many alike to set against them, fewer than {LEAST_ITEMS}",
         )
     told = [(row, POSITIVE, marked.true) for row, marked in found]
