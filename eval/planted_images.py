@@ -145,8 +145,8 @@ def page(frame: pd.DataFrame) -> str:
         "# Graded labels on planted images",
         "",
         "`python -m eval.planted_images` makes this page from crops that are measured and split as in any run. A",
-        "judge reads a label's meaning, never the latent. Means over factors, 95 % t intervals in the CSV of the same",
-        "name. Fuzzing of image regions is not among them.",
+        "judge reads a label's meaning, never the latent. Means over factors; all rows, with 95 % t intervals, are in",
+        "the CSV of the same name. Fuzzing of image regions is not among them.",
         "",
         "## Bounds of protocols §8, oracle judge without noise",
         "",
@@ -161,11 +161,11 @@ def page(frame: pd.DataFrame) -> str:
     lines += ["", "## Means by grade", ""]
     lines += ["| scorer | judge | metric | negatives | " + " | ".join(grades) + " | factors |"]
     lines += ["|---" * (5 + len(grades)) + "|"]
-    means = frame[frame.what == "mean"]
+    means = frame[(frame.what == "mean") & (frame.negatives != "all")]
     for place, part in means.groupby(["scorer", "judge", "metric", "negatives"], sort=False):
         values = part.set_index("grade").value
         told = ["none" if not np.isfinite(values.get(g, np.nan)) else f"{values[g]:.3f}" for g in grades]
-        lines.append("| " + " | ".join([*place, *told, str(part.n.max())]) + " |")
+        lines.append("| " + " | ".join([*place, *told, f"{part.n.max():.0f}"]) + " |")
     lines += [
         "",
         "## Paired differences",
@@ -173,7 +173,10 @@ def page(frame: pd.DataFrame) -> str:
         "| scorer | judge | metric | negatives | pair | difference | holds |",
     ]
     lines += ["|---" * 7 + "|"]
-    for row in frame[frame.what == "difference"].to_dict("records"):
+    apart_rows = frame[(frame.what == "difference") & frame.judge.isin((SURE, "signature"))]
+    for row in apart_rows.to_dict("records"):
+        if _place(row) not in HEADLINES:
+            continue
         names = " | ".join(str(row[name]) for name in ("scorer", "judge", "metric", "negatives"))
         apart = f"{row['value']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         holds = "yes" if row["holds"] else "**no**"
