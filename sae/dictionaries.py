@@ -16,7 +16,7 @@ from .preprocess import Preprocessing, Scaled
 from .rows import refuse_not_finite
 from .select import Largest
 
-PRE_BYTES = 1 << 26
+PRE_BYTES = 1 << 25  # of pre-activations at once: less is slower to multiply, more to fetch from memory
 
 
 class SparseCodes(NamedTuple):

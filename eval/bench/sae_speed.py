@@ -141,7 +141,7 @@ def ours(task: dict[str, Any], threads: int) -> dict[str, Work]:
         indices, values = np.empty((batch, K), np.int64), np.empty((batch, K), np.float32)
 
         def with_torch() -> None:
-            Largest(m, K, 1 << 26, loops=False)(
+            Largest(m, K, 1 << 25, loops=False)(
                 rows, dictionary.encoder, dictionary.encoder_bias, indices, values
             )
 
