@@ -19,7 +19,7 @@ from tests.run.conftest import TABLES, Ended, command, tables
 from tests.run.small_images import KINDS, planted_activations, write_images
 from tests.scripted_server import Recorded, ScriptedServer, say_json
 
-SMALL = ("--latents", "8", "--k", "2")
+SMALL = ("--dictionary", "random", "--latents", "8", "--k", "2")  # nothing to train: quick
 SHIFT = re.compile(r"^- (\S+): ([+-]\d+\.\d+)", re.MULTILINE)
 TITLE = re.compile(r"<title>\n(\S+) high\n</title>")
 PANEL = re.compile(r"^panel: (\S+) (-?\d+\.\d+)", re.MULTILINE)
@@ -175,13 +175,14 @@ def test_what_makes_no_sense_of_images_is_refused_in_one_line(images, tmp_path, 
     assert len(ended.lines) == 1 and why in ended.err, ended.err
 
 
+@pytest.mark.slow
 def test_edits_of_images_are_read_by_classes_alone(images, tmp_path):
     fitted = ("--images", images, *SMALL, "--category", "labels", "--scorers", "match:classes:0.1")
     ended = command("run", *fitted, "--controls", "none", "--max-latents", 2, "--out", tmp_path / "run")
     assert ended.code == 0, ended.err
     assert set(pd.read_csv(tmp_path / "run" / "scores.csv").scorer) == {"match:classes:0.1"}
     refused = command("intervene", tmp_path / "run", "--latent", 0)
-    assert refused.code == 2 and "is a run on images" in refused.err
+    assert refused.code == 2 and "--readout classes" in refused.err
 
 
 def test_a_model_that_sees_nothing_is_refused(images, tmp_path):
