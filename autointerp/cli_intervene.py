@@ -75,7 +75,7 @@ def lines(made: InterventionReport) -> list[str]:
         f"on test (asked for {strength.target:g}); {1 - up.leaving:.0%} of the edited items stay on the data"
     ]
     for name, table in made.tables.items():
-        if name not in ("genes", "classes", "programs"):
+        if name not in ("genes", "images", "classes", "programs"):
             continue
         column, quality = ("change", "AUROC") if name == "classes" else ("change_sd", "correlation")
         rows = table.sort_values(column, ascending=False, kind="stable").to_dict(orient="records")

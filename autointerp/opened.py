@@ -64,6 +64,12 @@ def check_modality(config: RunConfig, corpus: Corpus) -> None:
             )
         if reads_genes:
             raise UserError(f"--scorers {reads_genes[0]} reads genes, and {corpus.noun}s have none.")
+        if corpus.groups is None and any(":classes" in name for name in config.scorers):
+            raise UserError(
+                f"Edits of {corpus.noun}s are read from the nearest ones of other wells or photos. Pass --group COLUMN."
+            )
+        if "agent" in config.explainers and labeler_of(config, "agent").perturb:
+            raise UserError(f"--perturb tells what genes do, and {corpus.noun}s have none. Leave it out.")
         has_pixels = bool(getattr(corpus, "has_pixels", False))
         if config.image_evidence == "pixels" and not has_pixels:
             raise UserError(

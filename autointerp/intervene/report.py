@@ -22,6 +22,7 @@ from autointerp.corpus.output_weights import output_weights
 from autointerp.corpus.readouts import Readout, decoder_genes, load_decoder, neighbour_genes, programs
 from autointerp.errors import UserError, unknown_name
 from autointerp.explain.from_file import parse_features
+from autointerp.intervene.nearest_crops import NAME, apart, nearest_crops
 from autointerp.intervene.real_deltas import perturbed_column, rate_matched, real_deltas
 from autointerp.intervene.strength import OnData
 from autointerp.intervene.tables import agreement_table, intervention_tables, unreached_tables
@@ -33,7 +34,7 @@ from autointerp.run_record import read_record
 
 RANDOM_LATENTS = 10
 TABLES = (
-    "summary", "strength", "genes", "classes", "programs", "isolation", "output_weights", "perturbations",
+    "summary", "strength", "genes", "images", "classes", "programs", "isolation", "output_weights", "perturbations",
 )  # fmt: skip
 WRITTEN = (*(f"{name}.csv" for name in TABLES), "index.html")
 
@@ -141,10 +142,7 @@ def _opened(source: Path, asked: Asked, progress: Progress) -> Prepared:
             f"{config.embedding!r} cannot be edited along a latent. Start a run without --activations."
         )
     if config.images is not None:
-        raise UserError(
-            f"{source} is a run on images, whose edits no readout of genes reads. Score them by classes: "
-            "autointerp score RUN --scorers match:classes:0.3 (needs --category)."
-        )
+        _check_images(source, asked)
     prepared = Prepared(config, progress)
     prepared.cache = source / "cache"
     if record["data_fingerprint"] != prepared.fingerprint:
@@ -177,6 +175,18 @@ def _opened(source: Path, asked: Asked, progress: Progress) -> Prepared:
     return prepared
 
 
+def _check_images(source: Path, asked: Asked) -> None:
+    """Refuse what is asked of genes."""
+    if asked.readout == "genes":
+        raise UserError(
+            f"{source} is a run on images: σ is measured on classes. Pass --readout classes --classes COLUMN; "
+            "measurements of the nearest crops are told beside them."
+        )
+    for option in ("decoder", "perturbation"):
+        if getattr(asked, option) is not None:
+            raise UserError(f"--{option} is of genes, and {source} is a run on images. Leave it out.")
+
+
 def workbench(
     prepared: Prepared, asked: Asked, progress: Progress = no_progress
 ) -> tuple[Workbench, list[str]]:
@@ -191,8 +201,12 @@ def workbench(
     explain, develop, test = (split.rows(name) for name in ("explain", "develop", "test"))
     progress("readouts", 0, 3, "genes")
     found: dict[str, Readout] = {}
+    if prepared.config.images is not None:
+        develop, test = (apart(corpus, explain, rows) for rows in (develop, test))
     if asked.alone and asked.readout == "classes":
         pass
+    elif prepared.config.images is not None:
+        found[NAME] = nearest_crops(corpus, explain, develop, seed)
     elif asked.decoder is not None:
         decode = load_decoder(asked.decoder)
         found["genes"] = decoder_genes(corpus, decode, asked.decoder, develop, _columns(prepared), seed)
@@ -226,6 +240,8 @@ def workbench(
 
 def _columns(prepared: Prepared) -> np.ndarray:
     """Features expressed in 10 explain cells, also those that no label writer is shown."""
+    if prepared.config.images is not None:
+        return np.asarray(prepared.corpus.probe_features())
     return np.flatnonzero(prepared.corpus.statistics.eligible)
 
 

@@ -35,16 +35,17 @@ def intervention_tables(
     -------
     - ``summary``: measure, value, n, note; one row a measure
     - ``strength``: see `strength_table`
-    - ``genes``, ``classes``, ``programs``, one for each readout: output, before (mean reading), change (mean over test
-      items), low, high (95 %), method, change_sd (in sd of real items), down_sd (under −s), dose (Spearman over five
-      strengths), and the readout's quality for that output; most changed first
+    - ``genes`` or ``images``, ``classes``, ``programs``, one for each readout: output, before (mean reading), change
+      (mean over test items), low, high (95 %), method, change_sd (in sd of real items), down_sd (under −s), dose
+      (Spearman over five strengths), and the readout's quality for that output; most changed first
     - ``isolation``: explainer, n_claimed, isolation, cause, kept, ravel; where labels claim features that are read
     """
     assert made.changes is not None and made.up is not None and made.down is not None
     tables = {"summary": _summary(made, bench), "strength": strength_table(made)}
     tables |= {name: _outputs(changes) for name, changes in made.changes.items()}
-    if "genes" in made.changes and claimed:
-        tables["isolation"] = _isolated(made.changes["genes"], claimed)
+    features = made.changes.get("genes", made.changes.get("images"))
+    if features is not None and claimed:
+        tables["isolation"] = _isolated(features, claimed)
     return tables
 
 

@@ -19,7 +19,7 @@ from autointerp.results.payload import DosePoint, Moved, Turned, TurnedReadout
 
 SHOWN = 8  # outputs a side
 FOLDER = re.compile(r"latent-(\d+)")
-READOUTS = ("genes", "classes", "programs")
+READOUTS = ("genes", "images", "classes", "programs")
 SEARCHED, ON_TEST, ON_DATA = "sigma on develop", "sigma on test", "on the data"
 
 

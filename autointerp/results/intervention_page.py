@@ -29,6 +29,7 @@ ROW, NAME, HALF, QUALITY = (
 MOST_BARS = 12  # a side
 HEADINGS = {
     "genes": ("What rises and falls", "change in sd of real items"),
+    "images": ("What the nearest real crops look like", "change in sd of real items"),
     "classes": ("Which class it becomes", "change of probability"),
     "programs": ("Which programs move", "change in sd of real items"),
 }
