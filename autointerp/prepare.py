@@ -266,9 +266,11 @@ class Prepared:
 
     @cached_property
     def wider(self) -> Wider:
-        """What only explainers hear that ask a model."""
+        """What only explainers hear that ask a model: of all latents that can be explained, so that what is told of one
+        does not depend on how many are labeled."""
         from autointerp.evidence.wider import widen
 
+        explainable = [latent for latent, reason in enumerate(self.reasons) if not reason]
         examples = [self.example_sets[latent].explain.rows for latent in self.chosen]
         with self.timed("wider evidence"), threadpool_limits(1):
             self.progress("wider evidence", 0, 1, "clusters, covariates, kin")
@@ -276,7 +278,7 @@ class Prepared:
                 self.corpus,
                 self.activations,
                 self.contrast_rows,
-                self.chosen,
+                explainable,
                 np.concatenate(examples) if examples else np.empty(0, np.int64),
                 self.contrasts[0],
                 self.kin,
