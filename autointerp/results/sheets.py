@@ -37,17 +37,17 @@ def sheets_of(
     if getattr(corpus, "display", None) is None:
         return {}
     made: dict[int, list[SheetEntry]] = {}
-    left = most_bytes
+    left, sizes = most_bytes, list(SIZES)
     for done, latent in enumerate(latents):
         share = left / (len(latents) - done)
-        entries: list[SheetEntry] = []
-        for size in SIZES:
-            entries = latent_sheets(corpus, example_sets[latent], *size, pixel_um)
-            if _bytes(entries) <= share:
-                break
-        if _bytes(entries) <= left:
-            made[latent] = entries
-            left -= _bytes(entries)
+        entries = latent_sheets(corpus, example_sets[latent], *sizes[0], pixel_um)
+        while _bytes(entries) > share and len(sizes) > 1:  # later latents are shown no larger
+            sizes.pop(0)
+            entries = latent_sheets(corpus, example_sets[latent], *sizes[0], pixel_um)
+        if _bytes(entries) > left:
+            break
+        made[latent] = entries
+        left -= _bytes(entries)
         told(done + 1, len(latents))
     return made
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 
+import anndata as ad
 import numpy as np
 import pytest
 from PIL import Image
@@ -67,6 +68,15 @@ def test_the_page_allows_pictures_of_its_own_alone(made):
     policy = next(a["content"] for t, a in page.tags if t == "meta" and a.get("http-equiv"))
     assert "img-src data:;" in policy and "default-src 'none'" in policy
     assert not [a for t, a in page.tags if t == "img"]  # made when a card is opened, from checked base64
+
+
+def test_latents_of_an_image_run_are_written_as_those_of_cells(made):
+    run, path = made
+    stored = ad.read_h5ad(path.parent.parent / "latents.h5ad")
+    assert stored.X.shape == (200, 4) and (run.prepared.activations.csr != stored.X).nnz == 0
+    assert stored.obs.labels.tolist() == small_images()[1].tolist()
+    assert set(stored.var.title) == {label.title for label in run.labels.outcomes.values()}
+    assert stored.var.auroc_random.gt(0.9).all()
 
 
 def test_pictures_are_bounded(made):
