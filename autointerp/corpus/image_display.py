@@ -60,18 +60,15 @@ class Display:
 
 def fit_display(
     read: Callable[[int], np.ndarray],
+    n: int,
     rows: np.ndarray,
     plate_of: np.ndarray | None,
     channels: tuple[str, ...],
 ) -> Display:
-    """The scale of 8-bit images, or one estimated on ``rows`` (explain), or with ``plate_of`` (n,) a plate."""
+    """The scale of n 8-bit images, or one estimated on ``rows`` (explain), or with ``plate_of`` (n,) a plate."""
     first = read(int(rows[0]))
     if plate_of is None or first.dtype == np.uint8:
-        plates, plate = (
-            np.array([""]),
-            np.zeros(int(rows.max()) + 1 if plate_of is None else len(plate_of), int),
-        )
-        members = [rows]
+        plates, plate, members = np.array([""]), np.zeros(n, int), [rows]
     else:
         plates, plate = np.unique(plate_of, return_inverse=True)
         members = [np.flatnonzero(plate == p) for p in range(len(plates))]

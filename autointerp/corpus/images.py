@@ -208,7 +208,7 @@ class ImageCorpus:
                 f"{left_out} of {len(self.feature_names)} measurements do not vary or are often undefined."
             )
         if self._table.read is not None:
-            self.display = fit_display(self._table.read, explain_rows, self._plates, self.channels)
+            self.display = fit_display(self._table.read, len(self), explain_rows, self._plates, self.channels)
             self.notes += self.display.words()
         self._embeddings = self._embed()
 
