@@ -27,8 +27,8 @@ from threadpoolctl import threadpool_limits
 import sae
 from autointerp.evidence.splits import Split
 from eval.heatmaps import heatmaps, located
-from eval.planted.images import WHOLE, PlantedImages, load_image_params, planted_images
-from eval.planted.patches import PATCH, oracle_parts, parts_of, random_conv_tokens
+from eval.planted.images import PATCH, WHOLE, PlantedImages, load_image_params, planted_images
+from eval.planted.patches import oracle_parts, parts_of, random_conv_tokens
 from eval.planted_images import RESULTS as SCORED
 from eval.planted_images import prepared_images
 from sae.metrics.concepts import best_selectivity

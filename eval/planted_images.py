@@ -2,7 +2,8 @@
 
 ``nice python -m eval.planted_images --seeds 0,1,2`` paints one corpus a seed (``planted/images.toml``), writes it as a
 user would bring it, has the pipeline read and measure the crops and take the factors' activity as latents, and asks the
-judges of ``eval.planted_scorers`` about every graded label. Splits hold out plates. One tidy CSV, and a page:
+judges of ``eval.planted_scorers`` about every graded label. Splits hold out plates. Fuzzing marks regions, by the
+factors' masks in place of a vision model's patches. One tidy CSV, and a page:
 
 ==========  ======================================================================================
 mean        by grade, over factors
@@ -28,12 +29,13 @@ from autointerp.judge.base import Judge
 from autointerp.prepare import Prepared
 from eval.planted.images import PlantedImages, load_image_params, planted_images
 from eval.planted.labels import GRADES
+from eval.planted.patches import oracle_regions
 from eval.planted_orderings import ORDERED, SURE, by_factor
 from eval.planted_scorers import NOTHING_GRADES, SHUFFLED, Planted
 from eval.planted_strengths import COLUMNS, mean_row
 
 RESULTS = Path(__file__).parent / "results" / "planted_images.csv"
-JUDGED = ("detection", "simulation")
+JUDGED = {"items": ("detection", "simulation"), "regions": ("fuzzing",)}  # scorers, by what they ask about
 INFORMED = (SURE, "oracle:noise=1.5", "oracle:noise=3", "signature")
 NUMBERS = (  # scorer, metric, negatives
     ("detection", "auroc", "random"),
@@ -42,11 +44,16 @@ NUMBERS = (  # scorer, metric, negatives
     ("simulation", "pearson", "random"),
     ("simulation", "spearman", "random"),
     ("signature", "auroc", "random"),
+    ("fuzzing", "auroc", "all"),
+    ("fuzzing", "auroc", "matched"),
+    ("fuzzing", "balanced_accuracy", "all"),
 )
-HEADLINES = (NUMBERS[0], NUMBERS[4])
+HEADLINES = (NUMBERS[0], NUMBERS[4], NUMBERS[6])
 LOSSES = (
     (("detection", "specificity", "all"), "oracle", "too_broad"),
     (("detection", "recall", ""), "oracle", "too_narrow"),
+    (("fuzzing", "specificity", "all"), "oracle", "too_broad"),
+    (("fuzzing", "recall", ""), "oracle", "too_narrow"),
 )
 LEAST_AUROC, MOST_BALANCED = 0.95, 0.55
 
@@ -73,11 +80,22 @@ def prepared_images(crops: PlantedImages, folder: Path, seed: int, **options: An
     return made
 
 
-def measured(planted: Planted) -> pd.DataFrame:
-    """All judges and numbers on one corpus; shuffled labels for those who know something."""
+def planted_on(
+    crops: PlantedImages, folder: Path, seed: int, scorers: Sequence[str], most: int | None = None
+) -> Planted:
+    """Ready to be asked; marks of fuzzing stand on the patches where factors show."""
+    made = prepared_images(crops, folder, seed)
+    made.corpus.part_activations = oracle_regions(made.corpus, crops)
+    return Planted(crops, seed=seed, judged=scorers, made=made, most=most)
+
+
+def measured(planted: Planted, regions: bool) -> pd.DataFrame:
+    """All judges and numbers on one corpus; shuffled labels for those who know something. Rules see no regions."""
     judges: dict[str, Judge] = planted.judges()
-    tables = [planted.read(GRADES, shuffle=True), planted.random()]
-    for name in (*INFORMED, "constant", "always_yes", "malformed"):
+    if regions:
+        del judges["signature"]
+    tables = [planted.random()] if regions else [planted.read(GRADES, shuffle=True), planted.random()]
+    for name in (name for name in (*INFORMED, "constant", "always_yes", "malformed") if name in judges):
         informed = name in INFORMED
         tables.append(
             planted.scores(name, judges[name], GRADES if informed else NOTHING_GRADES, shuffle=informed)
@@ -110,6 +128,8 @@ def _bounds(rows: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     sure = [row for row in rows if row["judge"] == SURE]
     for place in HEADLINES:
         mine = [r for r in sure if r["what"] == "difference" and _place(r) == place]
+        if not mine:
+            continue
         told = dict(zip(("judge", "scorer", "metric", "negatives"), (SURE, *place), strict=True))
         least = min(r["low"] for r in mine if r["against"] != "paraphrase")
         all_hold = len(mine) == len(ORDERED) and all(r["holds"] for r in mine)
@@ -122,8 +142,8 @@ def _bounds(rows: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
             "holds": all_hold,
         }
     for place, better, worse in LOSSES:
-        (row,) = [r for r in sure if _place(r) == place and (r["grade"], r["against"]) == (better, worse)]
-        yield row | {"what": "bound"}
+        lost = [r for r in sure if _place(r) == place and (r["grade"], r["against"]) == (better, worse)]
+        yield from (row | {"what": "bound"} for row in lost)
     for metric, grade in (
         ("auroc", "oracle"),
         ("balanced_accuracy", "wrong"),
@@ -146,7 +166,8 @@ def page(frame: pd.DataFrame) -> str:
         "",
         "`python -m eval.planted_images` makes this page from crops that are measured and split as in any run. A",
         "judge reads a label's meaning, never the latent. Means over factors; all rows, with 95 % t intervals, are in",
-        "the CSV of the same name. Fuzzing of image regions is not among them.",
+        "the CSV of the same name. Fuzzing marks patches of 8 × 8 pixels that a mask covers, or others as bright;",
+        "factors for which none can be set against them have no value there.",
         "",
         "## Bounds of protocols §8, oracle judge without noise",
         "",
@@ -195,15 +216,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # crops, measurements, every label's scores; not committed
     tables = []
     for seed in map(int, given.seeds.split(",")):
-        file = work / f"{seed}.parquet"
-        if not file.exists():
-            began = time.perf_counter()
-            crops = planted_images(load_image_params(), seed)
-            with threadpool_limits(1):
-                made = prepared_images(crops, work / f"seed{seed}", seed)
-                measured(Planted(crops, seed=seed, judged=JUDGED, made=made)).to_parquet(file, index=False)
-            print(f"seed {seed}: {time.perf_counter() - began:.0f} s", flush=True)
-        tables.append(pd.read_parquet(file))
+        for about, scorers in JUDGED.items():
+            file = work / f"{seed}-{about}.parquet"
+            if not file.exists():
+                began = time.perf_counter()
+                with threadpool_limits(1):
+                    crops = planted_images(load_image_params(), seed)
+                    planted = planted_on(crops, work / f"seed{seed}", seed, scorers)
+                    measured(planted, about == "regions").to_parquet(file, index=False)
+                print(f"seed {seed}, {about}: {time.perf_counter() - began:.0f} s", flush=True)
+            tables.append(pd.read_parquet(file))
     frame = summary(pd.concat(tables, ignore_index=True))
     frame.to_csv(given.out, index=False, float_format="%.6g", lineterminator="\n")
     given.out.with_suffix(".md").write_text(page(frame), encoding="utf-8")

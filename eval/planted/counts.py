@@ -7,7 +7,7 @@ tests) and ``full.toml`` (43 factors).
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,10 @@ class PlantedCells:
     def factor(self, name: str) -> int:
         """Column of a factor in ``activity``."""
         return [factor.name for factor in self.factors].index(name)
+
+    def shown_by(self, factors: Sequence[str], row: int) -> frozenset[str]:
+        """Genes that rise with these factors, in any cell."""
+        return frozenset(gene for factor in self.factors if factor.name in factors for gene in factor.up)
 
 
 def load_params(path: Path = SMALL) -> dict[str, Any]:

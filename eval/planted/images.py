@@ -6,6 +6,7 @@ n crops, f factors, s side in pixels, c = 5 channels. ``images.toml`` holds the 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autointerp.evidence.regions import names
+from eval.heatmaps import patch_shares
 from eval.planted.labels import Factor, factors_of
 from eval.planted.painter import CHANNELS, Cell
 
 IMAGES = Path(__file__).parent / "images.toml"
+PATCH = 8  # side in pixels
+SHOWS = 0.25  # of the patch that a mask covers most
 WHOLE = ("blur", "illumination")  # factors whose mask is the whole crop
 
 
@@ -40,6 +45,20 @@ class PlantedImages:
     def factor(self, name: str) -> int:
         """Column of a factor in ``activity`` and ``masks``."""
         return [factor.name for factor in self.factors].index(name)
+
+    def patches(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), p, f) float32, in reading order: activity × the share of each 8 × 8 patch that a mask covers."""
+        side = self.images.shape[1] // PATCH
+        shares = patch_shares(self.masks[rows], side, side).reshape(len(rows), -1, side * side)
+        return np.asarray((shares * self.activity[rows][:, :, None]).transpose(0, 2, 1), dtype=np.float32)
+
+    def shown_by(self, factors: Sequence[str], row: int) -> frozenset[str]:
+        """Patches, ``r1c2``, where one of these factors shows: covered at least a quarter as much as its first one."""
+        side = self.images.shape[1] // PATCH
+        masks = self.masks[row, [self.factor(name) for name in factors]]
+        covered = patch_shares(masks, side, side).reshape(len(factors), -1)  # (factors, p)
+        own = (covered >= SHOWS * covered.max(1, keepdims=True)) & (covered > 0)
+        return frozenset(np.array(names(side * side))[own.any(0)].tolist())
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """As a user would bring them: ``images.npz``, and the activity as ``activations.npz``. Returns both paths."""

@@ -5,6 +5,7 @@ It reads a label's meaning, never which latent is asked about nor which items ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 from zlib import crc32
@@ -36,7 +37,8 @@ EDGE = 0.05  # the logit of a strength of 0 is that of 5 %
 
 
 class Truth(Protocol):
-    """What is known of a planted corpus, of cells or of images: ``activity`` (n, f) >= 0 of its factors (f,)."""
+    """What is known of a planted corpus, of cells or of images: ``activity`` (n, f) >= 0 of its factors (f,), and by
+    which parts of an item (genes, regions) factors show."""
 
     @property
     def activity(self) -> np.ndarray: ...
@@ -44,12 +46,14 @@ class Truth(Protocol):
     @property
     def factors(self) -> tuple[Factor, ...]: ...
 
+    def shown_by(self, factors: Sequence[str], row: int) -> frozenset[str]: ...
+
 
 class OracleJudge:
     """P = 100·expit(±2.94 + bias + noise·ε), + where the label's meaning holds, ε standard normal per item.
 
     Items (detection): it holds where its formula over the factors is true of the cell. Marks (fuzzing): as far as it
-    holds of the cell, and by the share of the marks that are genes of its factors, ±2.94 at all and none of them.
+    holds of the item, and by the share of the marks that are genes (or regions) of its factors, ±2.94 at all and none.
     Strengths (simulation): 10·expit(logit(s) + bias + noise·ε), s in 0.05–0.95, the activity of the label's factors in
     units of each one's greatest: the least of those that must all be active, the most of those of which one must.
     Labels for a change: the one whose factors' genes moved most, each counted in the direction of its factor.
@@ -102,14 +106,12 @@ class OracleJudge:
         names = tuple(self._factors)
         fits = meaning.truth(self._cells.activity[question.rows], names).astype(float)  # (q,)
         if question.marks:
-            genes = self.genes(meaning)
-            fits *= [sum(name in genes for name in marks) / len(marks) for marks in question.marks]
+            said_of = (*meaning.all_of, *meaning.any_of)
+            for i, (row, marks) in enumerate(zip(question.rows.tolist(), question.marks, strict=True)):
+                parts = self._cells.shown_by(said_of, row)
+                fits[i] *= sum(name in parts for name in marks) / len(marks)
         said = SURE * (2 * fits - 1) + self._bias + self._noise * self._rng(question, label).normal(size=n)
         return Answer(tuple((100 * expit(said)).tolist()), (None,) * n)
-
-    def genes(self, meaning: Meaning) -> frozenset[str]:
-        """Those that rise with the factors that a meaning names."""
-        return frozenset(g for name in (*meaning.all_of, *meaning.any_of) for g in self._factors[name].up)
 
     def _meaning(self, label: Label) -> Meaning | None:
         return self._meanings.get((label.title, label.description))

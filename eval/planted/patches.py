@@ -5,14 +5,16 @@ n crops, s side in pixels, p patches of a crop in reading order, t width of a to
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
 from autointerp.evidence.attribution import PartActivations
-from eval.heatmaps import patch_shares
-from eval.planted.images import PlantedImages
+from autointerp.evidence.regions import Regions, names
+from eval.planted.images import PATCH, PlantedImages
+from sae.dictionaries import SparseCodes
 
-PATCH = 8  # side in pixels
 FILTERS, KERNEL = 64, 5
 BLOCK = 64  # crops at once
 
@@ -40,17 +42,33 @@ def random_conv_tokens(images: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def oracle_parts(crops: PlantedImages) -> PartActivations:
     """Of the factors as latents: activity × the share of the patch that the factor's mask covers."""
-    n, f, side, _ = crops.masks.shape
-    r = side // PATCH
-    shares = np.concatenate([patch_shares(crops.masks[i : i + BLOCK], r, r) for i in range(0, n, BLOCK)])
-    values = shares * crops.activity[:, :, None, None]  # (n, f, r, r)
-    return parts_of(values.reshape(n, f, r * r).transpose(0, 2, 1))
+    n = len(crops.images)
+    blocks = [crops.patches(np.arange(i, min(i + BLOCK, n))) for i in range(0, n, BLOCK)]
+    return parts_of(np.concatenate(blocks))
 
 
 def parts_of(values: np.ndarray) -> PartActivations:
     """(n, p, m) >= 0 of all items -> parts named by row and column of their patch, ``r1c2``."""
     n, p, m = values.shape
-    r = round(p**0.5)
-    names = [f"r{i // r + 1}c{i % r + 1}" for i in range(p)]
     matrix = sparse.csr_matrix(values.reshape(n * p, m).astype(np.float32))
-    return PartActivations(matrix, np.repeat(np.arange(n), p), np.array(names * n))
+    return PartActivations(matrix, np.repeat(np.arange(n), p), np.array(names(p) * n))
+
+
+class Known:
+    """Stands in a run for a vision model's tokens: the factors' own patch activations, which `AsIs` encodes."""
+
+    def __init__(self, corpus: Any, crops: PlantedImages):
+        self.display, self.scaled, self.patch_tokens = corpus.display, corpus.scaled, crops.patches
+
+
+class AsIs:
+    """A dictionary whose latents are the dimensions of what it encodes."""
+
+    def encode(self, x: np.ndarray) -> SparseCodes:
+        """(b, f) >= 0 -> codes of all f."""
+        return SparseCodes(np.tile(np.arange(x.shape[1]), (len(x), 1)), x)
+
+
+def oracle_regions(corpus: Any, crops: PlantedImages) -> Regions:
+    """So that fuzzing marks regions where the factors show; to be set as ``corpus.part_activations``."""
+    return Regions(Known(corpus, crops), AsIs())

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from autointerp.corpus.morphology import feature_names
+from autointerp.schema import Question
 from eval.planted.images import WHOLE, load_image_params, planted_images
+from eval.planted.judges import OracleJudge
 from eval.planted.labels import GRADES
 from eval.planted.painter import AGP, CHANNELS, DNA, ER, MITO, RNA, Cell
+from eval.planted.patches import oracle_parts, oracle_regions
 
 LOCAL = {  # factor -> the channel it changes, and whether it is brighter there than in the rest of the cell
     "speckled_nucleus": (DNA, True),
@@ -136,3 +142,25 @@ def test_it_is_written_as_a_user_would_bring_it(crops, tmp_path):
         assert not set(found.files) & {"activity", "factors"}
     with np.load(activations) as found:
         assert np.array_equal(found["activations"], crops.activity)
+
+
+def test_an_oracle_judges_marked_regions_by_the_masks():
+    crops = small(side=32)
+    i = int(np.flatnonzero(crops.activity[:, crops.factor("er_ring")])[0])
+    mask = crops.masks[i, crops.factor("er_ring")].reshape(4, 8, 4, 8).sum((1, 3))
+    own = crops.shown_by(["er_ring"], i)
+    assert own == {f"r{r + 1}c{c + 1}" for r, c in np.argwhere(mask >= max(mask.max() / 4, 1))}
+    foreign = tuple(sorted({f"r{r + 1}c{c + 1}" for r, c in np.argwhere(mask == 0)})[:2])
+    true = tuple(sorted(own)[:2])
+    label = crops.factors[crops.factor("er_ring")].oracle.label
+    question = Question("fuzzing", 0, label, np.array([i, i, i]), (), (true, foreign, (true[0], foreign[0])))
+    answer = asyncio.run(OracleJudge(crops).answer(question))
+    assert answer.values == pytest.approx((95, 5, 50))
+
+
+def test_regions_of_a_run_are_the_factors_own_patches():
+    crops = small(side=32)
+    corpus = SimpleNamespace(display=None, scaled=None)
+    regions, parts = oracle_regions(corpus, crops), oracle_parts(crops)
+    for i, j in np.argwhere(crops.activity > 0)[:40]:
+        assert regions.worth(j, i) == pytest.approx(parts.worth(j, i), nan_ok=True)

@@ -14,8 +14,7 @@ from autointerp.corpus import morphology
 from eval.planted.images import load_image_params, planted_images
 from eval.planted.judges import OracleJudge
 from eval.planted.labels import GRADES
-from eval.planted_images import JUDGED, SURE, page, prepared_images, summary
-from eval.planted_scorers import Planted
+from eval.planted_images import JUDGED, SURE, page, planted_on, summary
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +24,7 @@ def planted(tmp_path_factory):
     crops = planted_images(params, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(morphology, "measure", _stand_in)
-        made = prepared_images(crops, tmp_path_factory.mktemp("planted"), 0)
-        yield Planted(crops, judged=JUDGED, made=made, most=7)
+        yield planted_on(crops, tmp_path_factory.mktemp("planted"), 0, JUDGED["items"], most=7)
 
 
 def _stand_in(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
