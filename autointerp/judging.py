@@ -161,12 +161,19 @@ def material_of(prepared: Prepared) -> Material:
     )
 
 
+def regions_of(prepared: Prepared) -> Regions | None:
+    """Those of a vision model's patches under the run's own dictionary, the same at every call."""
+    corpus, c = prepared.corpus, prepared.config
+    if c.images is None or not c.embedding.startswith("hf:") or c.activations is not None:
+        return None
+    found: Regions | None = corpus.part_activations
+    return Regions(corpus, prepared.fitted[0]) if found is None else found
+
+
 def mark_regions(prepared: Prepared) -> None:
     """Let marks of an image run stand on patches; without patch tokens or a dictionary they stay on measurements."""
-    corpus = prepared.corpus
-    if prepared.config.embedding.startswith("hf:") and prepared.config.activations is None:
-        corpus.part_activations = corpus.part_activations or Regions(corpus, prepared.fitted[0])
-    elif NO_REGIONS not in prepared.notes:
+    prepared.corpus.part_activations = regions_of(prepared)
+    if prepared.corpus.part_activations is None and NO_REGIONS not in prepared.notes:
         prepared.notes.append(NO_REGIONS)
 
 

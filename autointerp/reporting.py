@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from autointerp.config import RunConfig
+from autointerp.judging import regions_of
 from autointerp.labeling import Labels
 from autointerp.names import judge_named
 from autointerp.prepare import Prepared
@@ -109,6 +110,7 @@ def report_payload(
         prepared.example_sets,
         prepared.chosen[:MAX_CARD_LATENTS],
         config.pixel_um,
+        regions_of(prepared),
         told=lambda done, of: prepared.progress("pictures", done, of, ""),
     )
     return ReportPayload(

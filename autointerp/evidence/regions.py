@@ -78,6 +78,15 @@ class Regions:
         indices, values = self._kept[row]
         return np.where(indices == latent, values, 0.0).sum(1)
 
+    def heat(self, latent: int, row: int) -> np.ndarray:
+        """(h, w, 1) float32 in 0 … 1 over one crop: each patch's activation relative to the crop's greatest."""
+        values = self.activations(latent, row)
+        h, w, _ = self._corpus.scaled(row).shape
+        made = np.zeros((h, w, 1), np.float32)
+        for (top, left, bottom, right), value in zip(boxes(h, w, len(values)), values, strict=True):
+            made[top:bottom, left:right] = value / max(values.max(), 1e-12)
+        return made
+
     def parts(self, row: int) -> tuple[Part, ...]:
         """All patches of a crop; strength 1–10 and level are its brightness, so that false marks are as bright."""
         scaled = self._corpus.scaled(row)

@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.corpus.contact_sheet import contact_sheet
+from autointerp.corpus.contact_sheet import Sheet, contact_sheet
 from autointerp.evidence.assemble import spread
+from autointerp.evidence.regions import Regions
 from autointerp.results.payload import SheetEntry
 from autointerp.schema import NEGATIVE_KINDS, Examples, ExampleSet
 
 MOST_BYTES = 12_000_000  # of PNG in one report; a third more as text
 SIZES = ((64, 10, 5), (48, 10, 4), (32, 5, 3))  # side of a tile, active crops, silent crops of a kind
+ACTIVE = "active, strongest first, over all quantiles"
+HEAT = "where the latent fires on these: the patches' activations, white the greatest of each crop"
 SHOWN = {"explain": "of explain, where label writers look", "test": "held out"}
 
 Progress = Callable[[int, int], None]
@@ -30,6 +33,7 @@ def sheets_of(
     example_sets: Mapping[int, ExampleSet],
     latents: Sequence[int],
     pixel_um: float | None = None,
+    regions: Regions | None = None,
     most_bytes: int = MOST_BYTES,
     told: Progress = lambda done, total: None,
 ) -> dict[int, list[SheetEntry]]:
@@ -40,10 +44,10 @@ def sheets_of(
     left, sizes = most_bytes, list(SIZES)
     for done, latent in enumerate(latents):
         share = left / (len(latents) - done)
-        entries = latent_sheets(corpus, example_sets[latent], *sizes[0], pixel_um)
+        entries = latent_sheets(corpus, example_sets[latent], *sizes[0], pixel_um, regions)
         while _bytes(entries) > share and len(sizes) > 1:  # later latents are shown no larger
             sizes.pop(0)
-            entries = latent_sheets(corpus, example_sets[latent], *sizes[0], pixel_um)
+            entries = latent_sheets(corpus, example_sets[latent], *sizes[0], pixel_um, regions)
         if _bytes(entries) > left:
             break
         made[latent] = entries
@@ -53,26 +57,39 @@ def sheets_of(
 
 
 def latent_sheets(
-    corpus: Any, examples: ExampleSet, side: int, active: int, silent: int, pixel_um: float | None
+    corpus: Any,
+    examples: ExampleSet,
+    side: int,
+    active: int,
+    silent: int,
+    pixel_um: float | None,
+    regions: Regions | None = None,
 ) -> list[SheetEntry]:
-    """Of one latent: per split a sheet of active crops, strongest first, and one of each kind of silent crops."""
+    """Of one latent: per split a sheet of active crops, strongest first, and one of each kind of silent crops; below
+    held-out active crops their heatmaps, where patches are known."""
     entries = []
     for split, said in SHOWN.items():
         for caption, rows in chosen_rows(getattr(examples, split), active, silent):
+            ids = [str(corpus.ids[row]) for row in rows]
             crops = [corpus.scaled(row) for row in rows]
             sheet = contact_sheet(crops, corpus.channels, corpus.display.is_color, side, pixel_um)
-            entries.append(
-                SheetEntry(
-                    split=split,
-                    seen=said,
-                    caption=caption,
-                    ids=[str(corpus.ids[row]) for row in rows],
-                    panels=list(sheet.panels),
-                    bar_um=sheet.bar_um,
-                    png=base64.b64encode(sheet.png).decode("ascii"),
-                )
-            )
+            entries.append(_entry(split, said, caption, ids, sheet))
+            if regions is not None and split == "test" and caption == ACTIVE:
+                heat = [regions.heat(examples.latent, row) for row in rows]
+                entries.append(_entry(split, said, HEAT, ids, contact_sheet(heat, ("heat",), False, side)))
     return entries
+
+
+def _entry(split: str, seen: str, caption: str, ids: list[str], sheet: Sheet) -> SheetEntry:
+    return SheetEntry(
+        split=split,
+        seen=seen,
+        caption=caption,
+        ids=ids,
+        panels=list(sheet.panels),
+        bar_um=sheet.bar_um,
+        png=base64.b64encode(sheet.png).decode("ascii"),
+    )
 
 
 def chosen_rows(examples: Examples, active: int, silent: int) -> list[tuple[str, list[int]]]:
@@ -81,7 +98,7 @@ def chosen_rows(examples: Examples, active: int, silent: int) -> list[tuple[str,
     places = np.flatnonzero(examples.truth)
     places = places[np.argsort(-examples.activations[places], kind="stable")]
     places = places[spread(len(places), active)]
-    found = [("active, strongest first, over all quantiles", examples.rows[places].tolist())]
+    found = [(ACTIVE, examples.rows[places].tolist())]
     for kind in NEGATIVE_KINDS:
         found.append((f"silent: {kind.replace('_', ' ')}", examples.of_kind(kind)[:silent].tolist()))
     return [(caption, rows) for caption, rows in found if rows]

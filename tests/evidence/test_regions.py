@@ -52,6 +52,14 @@ def test_a_region_is_worth_what_its_token_is_encoded_as():
     assert own == {"r1c3", "r2c1", "r2c2", "r2c3", "r3c1", "r3c2", "r3c3"}  # at least a quarter of 16
 
 
+def test_heat_lies_over_the_crop():
+    heat = Regions(Crop(), Doubling()).heat(3, 0)
+    assert heat.shape == (12, 12, 1)
+    assert np.allclose(heat[2::4, 2::4, 0], np.arange(9).reshape(3, 3) / 8)
+    assert (heat[:4, :4] == 0).all() and (heat[8:, 8:] == 1).all()
+    assert (Regions(Crop(), Doubling()).heat(4, 0) == 0).all()
+
+
 def test_parts_are_told_by_their_brightness():
     parts = Regions(Crop(), Doubling()).parts(0)
     assert [part.name for part in parts] == [f"r{i}c{j}" for i in (1, 2, 3) for j in (1, 2, 3)]

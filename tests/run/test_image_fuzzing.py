@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 
@@ -13,6 +14,7 @@ from PIL import Image
 import sae
 from autointerp.corpus.image_embedders import VisionModel
 from tests.corpus.tiny_vit import save_tiny_vit
+from tests.results.test_report import Page
 from tests.run.conftest import command
 from tests.run.small_images import planted_activations, small_images, write_images
 from tests.run.test_images import microscopist, texts_and_pictures
@@ -81,6 +83,19 @@ def test_true_boxes_stand_on_patches_that_fire(made):
                 else:
                     assert (values <= 0.05 * greatest).all()
     assert sum(seen) == len(trials)
+
+
+def test_cards_show_heatmaps_of_held_out_crops(made):
+    _, directory, _ = made
+    page = Page((directory / "report" / "index.html").read_text())
+    sheets = [json.loads(text) for name, text in page.scripts.items() if name.startswith("sheet-data-")]
+    assert sheets
+    for entries in sheets:
+        (heat,) = [e for e in entries if e["panels"] == ["heat"]]
+        (crops,) = [e for e in entries if e["split"] == "test" and e["caption"].startswith("active")]
+        assert heat["ids"] == crops["ids"] and heat["split"] == "test"
+        shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(e["png"])))) for e in (heat, crops)]
+        assert shown[0].shape == shown[1].shape
 
 
 def item_of(png: bytes) -> str:
