@@ -129,7 +129,7 @@ def pointed(
     crops: PlantedImages,
     test: np.ndarray,
 ) -> list[Row]:
-    """Pointing game and IoU of one latent a factor, on test crops where the factor is active.
+    """Pointing game and IoU of one latent a factor, on test crops where the factor is active and shows.
 
     values : (t, p, m) activations of the patches of the test crops; None: the oracle's
     """
@@ -138,7 +138,7 @@ def pointed(
     told: list[Row] = []
     for factor, latent in latents.items():
         j = crops.factor(factor)
-        among = np.flatnonzero(crops.activity[test, j])
+        among = np.flatnonzero(crops.masks[test, j].any((1, 2)))
         if factor in WHOLE or latent < 0 or not len(among):
             continue
         items = test[among] if values is None else among

@@ -31,7 +31,8 @@ class PlantedImages:
 
     images : (n, s, s, 5) uint8; bodies : (n, s, s) bool, the cell in the middle
     activity : (n, f) float32 >= 0, exactly 0 where a factor is silent
-    masks : (n, f, s, s) bool, where each active factor shows; nothing where it is silent
+    masks : (n, f, s, s) bool, where each active factor shows; nothing where it is silent, nor of debris or neighbors
+        in the odd crop that has no room for them
     obs : n rows of plate, well and treatment
     """
 
