@@ -85,6 +85,8 @@ def test_the_oracle_knows_where_genes_go_and_how_likely_a_label_is(few):
         return asyncio.run(oracle.answer(question)).values[0]
 
     assert gain("t_cell") > 0 > gain(other.name)
-    assert asyncio.run(oracle.answer(Gain("gain:genes:0.3", 0, given["t_cell"], noise, noise))).values == (0.0,)
+    assert asyncio.run(oracle.answer(Gain("gain:genes:0.3", 0, given["t_cell"], noise, noise))).values == (
+        0.0,
+    )
     strange = Label(0, "x", "Something else", "", "unknown", 1.0, ())
     assert asyncio.run(oracle.answer(Gain("gain:genes:0.3", 0, strange, rises, noise))).values == (None,)

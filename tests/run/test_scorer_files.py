@@ -35,7 +35,15 @@ def options(folder, latents):
         f"{latent},Program {i},Cells with more PROG{i}A and PROG{i}B." for i, latent in enumerate(latents)
     ]
     (folder / "labels.csv").write_text("\n".join(["latent,title,description", *rows]))
-    return (*QUICK, "--threads", 1, "--config", folder / "more.toml", "--explainer", f"file:{folder / 'labels.csv'}")
+    return (
+        *QUICK,
+        "--threads",
+        1,
+        "--config",
+        folder / "more.toml",
+        "--explainer",
+        f"file:{folder / 'labels.csv'}",
+    )
 
 
 def by_files(directory, folder, answered) -> tuple[int, set[str]]:
