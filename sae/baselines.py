@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from .config import DictionaryConfig
-from .dictionaries import Loss, TopK
+from .dictionaries import Loss, SparseCodes, TopK
 from .preprocess import Preprocessing, Scaled
 from .rows import Rows, blocks
 
 FIT_ROWS = 50_000  # components are estimated on at most so many rows, drawn with the seed
+FITTED_ROWS = 4096  # items that NMF encodes at a time
 ITERATIONS = 200  # of the coordinate descent that encodes one item with NMF, whatever its neighbours are
 
 
@@ -179,6 +180,19 @@ class NMF(Twins):
             bias=bias,
             strength=np.linalg.norm(moves, axis=1),
         )
+
+    @torch.no_grad()
+    def encode(self, x: np.ndarray) -> SparseCodes:
+        """As for the others; what a component is worth is a fit, no product with the encoder."""
+        x = self._checked(x)
+        indices = np.empty((len(x), self.config.k), np.int64)
+        values = np.empty((len(x), self.config.k), np.float32)
+        for start in range(0, len(x), FITTED_ROWS):
+            part = slice(start, start + FITTED_ROWS)
+            scaled = self.preprocessing.forward(torch.from_numpy(x[part].astype(np.float32)))
+            chosen, latents = self._pre(scaled).topk(self.config.k)  # (b, m) -> (b, k)
+            values[part], indices[part] = chosen.relu(), latents
+        return SparseCodes(indices, values)
 
     def _pre(self, x: Scaled) -> Tensor:
         from sklearn.decomposition import non_negative_factorization
