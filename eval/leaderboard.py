@@ -34,6 +34,7 @@ from eval.bench.call_costs import tokenizer
 from eval.planted import PlantedCells, load_params, planted_cells
 from eval.planted import oracle as oracles
 from eval.planted.counts import FULL
+from eval.planted.images import IMAGES, PlantedImages, load_image_params, planted_images
 from eval.planted.rule_reader import RuleReader
 from eval.planted.rule_server import RuleServer
 from eval.suite import DATA, MODEL_JUDGE, PLANTED_JUDGES, PLANTED_LABELS, Cell, Suite, cells_of, read_suite
@@ -102,7 +103,8 @@ def _one(
         wanted |= with_former(
             before, {"judge": judge, "judge_form": form, "scorers": ",".join(suite.scorers)}
         )
-    run = Run(make_config(wanted), progress, data=_adata(planted, cell) if planted is not None else None)
+    cells = _adata(planted, cell) if isinstance(planted, PlantedCells) else None
+    run = Run(make_config(wanted), progress, data=cells)
     run.score()
 
 
@@ -114,7 +116,9 @@ def _stored(directory: Path) -> dict[str, Any] | None:
     return record["config"] if record["stage"] in DONE else None
 
 
-def _options(suite: Suite, cell: Cell, out: Path, planted: PlantedCells | None) -> dict[str, Any]:
+def _options(
+    suite: Suite, cell: Cell, out: Path, planted: PlantedCells | PlantedImages | None
+) -> dict[str, Any]:
     made: dict[str, Any] = {
         **suite.options,
         **cell.data.options,
@@ -122,14 +126,16 @@ def _options(suite: Suite, cell: Cell, out: Path, planted: PlantedCells | None) 
         "seed": cell.seed,
     }
     made = {name: _expanded(value) for name, value in made.items()} | {"scorers": ",".join(suite.scorers)}
-    if planted is not None:
+    if isinstance(planted, PlantedImages):
+        made["images"], activations = planted.write(out / "data" / f"{cell.data.name}-{cell.seed}")
+        made |= {"activations": str(activations)} if cell.dictionary.factors else {}
+    elif planted is not None:
         made["data"] = f"{cell.data.name}-{cell.seed}.h5ad"
+        made |= {"activations": "planted_factors"} if cell.dictionary.factors else {}
     elif cell.data.demo:
         made["data"] = demo_cells()
     else:
         made["images" if cell.data.images else "data"] = Path(os.environ[DATA]) / str(cell.data.path)
-    if cell.dictionary.factors:
-        made["activations"] = "planted_factors"
     labels = [
         f"file:{_labels(planted, name.removeprefix(PLANTED_LABELS), out, cell)}"
         if planted is not None and name.startswith(PLANTED_LABELS)
@@ -147,7 +153,11 @@ def _expanded(value: Any) -> Any:
 
 
 @cache
-def _planted(params: str, seed: int, n_cells: int | None) -> PlantedCells:
+def _planted(params: str, seed: int, n_cells: int | None) -> PlantedCells | PlantedImages:
+    if params == IMAGES.name:
+        crops = planted_images(load_image_params(), seed)
+        oracles.plant_images(crops, seed)
+        return crops
     said = load_params(FULL.parent / params)
     if n_cells is not None:
         said["cells"]["n_cells"] = n_cells
@@ -163,7 +173,7 @@ def _adata(planted: PlantedCells, cell: Cell) -> Any:
     return adata
 
 
-def _labels(planted: PlantedCells, grade: str, out: Path, cell: Cell) -> Path:
+def _labels(planted: PlantedCells | PlantedImages, grade: str, out: Path, cell: Cell) -> Path:
     """The first label of a grade for every factor, as a file; ``shuffled``: the oracle label of the next family."""
     path = out / "labels" / f"{cell.data.name}-{cell.seed}" / f"{grade}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,11 @@ import numpy as np
 
 from autointerp.schema import Examples, Label
 from eval.planted.counts import PlantedCells
+from eval.planted.images import PlantedImages
 from eval.planted.judges import OracleJudge
 
 NOISE = {"oracle": 0.0, "noisy": 1.5, "unsure": 3.0}  # in logits; 3 makes one answer in six wrong
-_planted: dict[bytes, PlantedCells] = {}
+_planted: dict[bytes, PlantedCells | PlantedImages] = {}
 
 
 def plant(cells: PlantedCells) -> None:
@@ -24,13 +25,23 @@ def plant(cells: PlantedCells) -> None:
     _planted[_mark(np.asarray(cells.adata.X.sum(1)).ravel())] = cells
 
 
+def plant_images(crops: PlantedImages, seed: int) -> None:
+    """The same of images, known by their number and by the seed of the run, which must be that of the corpus."""
+    _planted[_crops(len(crops.images), seed)] = crops
+
+
 def _judge(
     level: str, corpus: Any, develop: Mapping[int, Examples], labels: Sequence[Label], seed: int
 ) -> OracleJudge:
-    mark = _mark(corpus.expression.depth)
+    cells = hasattr(corpus, "expression")
+    mark = _mark(corpus.expression.depth) if cells else _crops(len(corpus), seed)
     if mark not in _planted:
-        raise LookupError("these cells are not planted in this process; call eval.planted.oracle.plant first")
+        raise LookupError("these items are not planted in this process; call eval.planted.oracle.plant first")
     return OracleJudge(_planted[mark], NOISE[level], seed=seed)
+
+
+def _crops(n: int, seed: int) -> bytes:
+    return f"{n} crops, seed {seed}".encode()
 
 
 def _mark(depth: np.ndarray) -> bytes:
