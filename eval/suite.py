@@ -9,8 +9,8 @@ explainers, judges  names as on the command line; ``planted:GRADE`` are planted 
 judge_forms         how a judging model answers, each in turn: probability, binary, indices
 scorers             names as on the command line
 [options]           of every run, as in a config file
-[[data]]            name; ``planted`` (a parameter file of ``eval/planted``, of cells or of images), ``file`` or ``images`` (below
-                    AUTOINTERP_DATA), or ``demo = true``; the rest are options
+[[data]]            name; ``planted`` (a parameter file of ``eval/planted``, of cells or of images), ``file`` or
+                    ``images`` (below AUTOINTERP_DATA), or ``demo = true``; the rest are options
 [[dictionary]]      name; the rest are options; ``factors = true``: the planted factors themselves are the latents
 ==================  =========================================================================================
 """
