@@ -138,21 +138,44 @@ def beside_truth(
     place : (q,) where each asked item stands in ``items``; groups : (n,) str of the corpus, or None
     """
     rows = np.concatenate([question.rows for question in asked])
-    values = [value for answer in answers for value in answer.values]
-    return Trials(
-        latent=asked[0].latent,
-        explainer=explainer,
-        label_id=label_id,
-        scorer=asked[0].scorer,
-        judge=judge,
-        control=control,
-        replicate=replicate,
+    return answered(
+        asked,
+        answers,
+        (judge, explainer, label_id, control, replicate),
         rows=rows,
         groups=groups[rows] if groups is not None else np.full(len(rows), ""),
         kinds=items.kinds[place],
         activations=items.activations[place],
-        answers=np.array([np.nan if value is None else value for value in values]),
+    )
+
+
+def answered(
+    questions: Sequence[Asked],
+    answers: Sequence[Answer],
+    whose: tuple[str, str, str, str, int],
+    said: Sequence[float] | None = None,
+    **columns: np.ndarray,
+) -> Trials:
+    """Trials of one label, a row a value of its answers, in the order in which they were asked.
+
+    whose : judge, explainer, label_id, control and replicate
+    said : (q,) float, NaN where an answer failed, in place of the answers' own values
+    columns : (q,) each, the other columns of Trials
+    """
+    judge, explainer, label_id, control, replicate = whose
+    values = [value for answer in answers for value in answer.values]
+    own = [np.nan if value is None else value for value in values]
+    return Trials(
+        latent=questions[0].latent,
+        explainer=explainer,
+        label_id=label_id,
+        scorer=questions[0].scorer,
+        judge=judge,
+        control=control,
+        replicate=replicate,
+        answers=np.array(own if said is None else said),
         failures=np.array([failure or "" for answer in answers for failure in answer.failures]),
         prompts=np.array([answer.prompt for answer in answers for _ in answer.values]),
         parse_statuses=np.array([answer.parse_status for answer in answers for _ in answer.values]),
+        **columns,
     )

@@ -19,7 +19,7 @@ from autointerp.intervene.effects import directions as signs_of
 from autointerp.questions import Directions
 from autointerp.schema import Answer, Failure, Label, Score, SplitName, Trials
 from autointerp.score import match
-from autointerp.score.base import Material, Scorer
+from autointerp.score.base import Material, Scorer, answered
 from autointerp.score.class_accuracy import class_accuracy_interval
 from autointerp.score.correlation import LEAST_ITEMS, correlation_interval
 from autointerp.score.intervals import ITEMS_ONLY, Interval
@@ -115,23 +115,14 @@ def trials(
     """A row a feature: ``rows`` is the first item of the report's batch, ``activations`` the σ reached on it, ``asked``
     and ``changes`` the feature and how far it moved; the answer is +1, −1 or 0."""
     changes = [change for each in asked.reports.asked for change in each]
-    values = [value for answer in answers for value in answer.values]
-    return Trials(
-        latent=questions[0].latent,
-        explainer=explainer,
-        label_id=label_id,
-        scorer=questions[0].scorer,
-        judge=judge,
-        control=control,
-        replicate=replicate,
+    return answered(
+        questions,
+        answers,
+        (judge, explainer, label_id, control, replicate),
         rows=asked.rows,
         groups=asked.reports.groups[asked.numbers],
         kinds=asked.kinds,
         activations=asked.activations,
-        answers=np.array([np.nan if value is None else value for value in values]),
-        failures=np.array([failure or "" for answer in answers for failure in answer.failures]),
-        prompts=np.array([answer.prompt for answer in answers for _ in answer.values]),
-        parse_statuses=np.array([answer.parse_status for answer in answers for _ in answer.values]),
         asked=np.array([change.name for change in changes]),
         changes=np.array([change.in_sd for change in changes], dtype=np.float32),
     )

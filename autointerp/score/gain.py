@@ -17,7 +17,7 @@ from autointerp.judge.measuring import GainReader
 from autointerp.questions import Gain
 from autointerp.schema import Answer, Failure, Label, Score, Trials
 from autointerp.score import match
-from autointerp.score.base import Material, Scorer
+from autointerp.score.base import Material, Scorer, answered
 from autointerp.score.intervals import FEW_GROUPS, ITEMS_ONLY, Interval, mean_interval
 from autointerp.score.label_choices import SEEN
 from autointerp.score.metrics import Metrics, marked
@@ -60,23 +60,14 @@ def trials(
     replicate: int = 0,
 ) -> Trials:
     """A row a report: ``rows`` is the first item of its batch, ``activations`` the σ reached on it, the answer nats."""
-    values = [answer.values[0] for answer in answers]
-    return Trials(
-        latent=asked[0].latent,
-        explainer=explainer,
-        label_id=label_id,
-        scorer=asked[0].scorer,
-        judge=judge,
-        control=control,
-        replicate=replicate,
+    return answered(
+        asked,
+        answers,
+        (judge, explainer, label_id, control, replicate),
         rows=found.rows,
         groups=found.groups,
         kinds=found.kinds,
         activations=found.activations,
-        answers=np.array([np.nan if value is None else value for value in values]),
-        failures=np.array([answer.failures[0] or "" for answer in answers]),
-        prompts=np.array([answer.prompt for answer in answers]),
-        parse_statuses=np.array([answer.parse_status for answer in answers]),
     )
 
 

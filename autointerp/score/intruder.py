@@ -15,7 +15,7 @@ import numpy as np
 
 from autointerp.questions import OddOneOut
 from autointerp.schema import Answer, Failure, Label, Score, SplitName, Trials
-from autointerp.score.base import Material, Scorer
+from autointerp.score.base import Material, Scorer, answered
 from autointerp.score.intervals import ITEMS_ONLY, Interval, proportion_interval
 from autointerp.score.metrics import LOW_POSITIVES, Metrics, marked
 
@@ -93,22 +93,15 @@ def trials(
         np.nan if answer.values[0] is None else float(question.rows[int(answer.values[0])])
         for question, answer in zip(asked, answers, strict=True)
     ]
-    return Trials(
-        latent=asked[0].latent,
-        explainer=explainer,
-        label_id=label_id,
-        scorer=NAME,
-        judge=judge,
-        control=control,
-        replicate=replicate,
+    return answered(
+        asked,
+        answers,
+        (judge, explainer, label_id, control, replicate),
+        chosen,
         rows=fives.rows,
         groups=groups[fives.rows] if groups is not None else np.full(len(asked), ""),
         kinds=fives.kinds,
         activations=fives.activations,
-        answers=np.array(chosen),
-        failures=np.array([answer.failures[0] or "" for answer in answers]),
-        prompts=np.array([answer.prompt for answer in answers]),
-        parse_statuses=np.array([answer.parse_status for answer in answers]),
     )
 
 

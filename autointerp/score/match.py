@@ -16,7 +16,7 @@ import numpy as np
 
 from autointerp.questions import Match
 from autointerp.schema import Answer, Failure, Label, Score, SplitName, Trials
-from autointerp.score.base import Material, Scorer
+from autointerp.score.base import Material, Scorer, answered
 from autointerp.score.intervals import ITEMS_ONLY, Interval, proportion_interval
 from autointerp.score.label_choices import candidates, drawn
 from autointerp.score.metrics import Metrics, marked
@@ -138,22 +138,15 @@ def trials(
             chosen.append(np.nan)
         else:
             chosen.append(float(question.latent if int(said) == place else question.labels[int(said)].latent))
-    return Trials(
-        latent=asked[0].latent,
-        explainer=explainer,
-        label_id=label_id,
-        scorer=asked[0].scorer,
-        judge=judge,
-        control=control,
-        replicate=replicate,
+    return answered(
+        asked,
+        answers,
+        (judge, explainer, label_id, control, replicate),
+        chosen,
         rows=choices.rows,
         groups=choices.reports.groups[choices.numbers],
         kinds=choices.kinds,
         activations=choices.activations,
-        answers=np.array(chosen),
-        failures=np.array([answer.failures[0] or "" for answer in answers]),
-        prompts=np.array([answer.prompt for answer in answers]),
-        parse_statuses=np.array([answer.parse_status for answer in answers]),
     )
 
 
