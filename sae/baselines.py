@@ -6,6 +6,7 @@ The fifth baseline, the random dictionary, is `train.untrained`.
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -33,7 +34,7 @@ class Parts(NamedTuple):
     synthesis: np.ndarray
 
 
-class Twins(TopK):
+class Twins(TopK, ABC):
     """A linear code whose positive and negative halves are latents of their own, the k largest kept.
 
     s = A (T(x) − bias) / σ, σ the standard deviation of each component on the fitting rows
@@ -58,11 +59,33 @@ class Twins(TopK):
         return super().shapes(config) | {"strength": (config.m,)}
 
     @classmethod
+    @abstractmethod
     def fit(cls, x: Rows, config: DictionaryConfig, rows: np.ndarray, preprocessing: Preprocessing) -> Self:
         """Compute the components on ``rows`` of x (n, d); ``config.m`` is the greatest number of latents.
 
         ``ValueError`` where fewer components than ``config.k`` can be had.
         """
+
+    @classmethod
+    def _of(cls, config: DictionaryConfig, preprocessing: Preprocessing, **weights: np.ndarray) -> Self:
+        made = cls(config, preprocessing)
+        made.load_state_dict({name: torch.from_numpy(held).float() for name, held in weights.items()})
+        made.requires_grad_(False)
+        return made
+
+    def loss(self, x: Scaled, dead: Tensor) -> Loss:
+        raise TypeError(f"{self.config.kind} is computed by `fit`, not trained by steps")
+
+    def _decode(self, indices: Tensor, values: Tensor) -> Tensor:
+        return super()._decode(indices, values * self.strength[indices])  # (b, k)
+
+
+class Linear(Twins):
+    """Twins whose components are one analysis and one synthesis of the preprocessed rows."""
+
+    @classmethod
+    def fit(cls, x: Rows, config: DictionaryConfig, rows: np.ndarray, preprocessing: Preprocessing) -> Self:
+        """From one analysis and synthesis of all rows."""
         scaled = _drawn(x, rows, config.seed, preprocessing)  # (r, d) float64
         bias = scaled.mean(0)
         z = scaled - bias
@@ -86,25 +109,12 @@ class Twins(TopK):
         )
 
     @classmethod
+    @abstractmethod
     def _parts(cls, z: np.ndarray, config: DictionaryConfig) -> Parts:
         """The components of centered rows z (r, d), strongest first where they have an order."""
-        raise NotImplementedError
-
-    @classmethod
-    def _of(cls, config: DictionaryConfig, preprocessing: Preprocessing, **weights: np.ndarray) -> Self:
-        made = cls(config, preprocessing)
-        made.load_state_dict({name: torch.from_numpy(held).float() for name, held in weights.items()})
-        made.requires_grad_(False)
-        return made
-
-    def loss(self, x: Scaled, dead: Tensor) -> Loss:
-        raise TypeError(f"{self.config.kind} is computed by `fit`, not trained by steps")
-
-    def _decode(self, indices: Tensor, values: Tensor) -> Tensor:
-        return super()._decode(indices, values * self.strength[indices])  # (b, k)
 
 
-class PCA(Twins):
+class PCA(Linear):
     """Principal components of the preprocessed rows: A = M = the leading eigenvectors of their covariance."""
 
     @classmethod
@@ -115,7 +125,7 @@ class PCA(Twins):
         return Parts(leading, leading)
 
 
-class ICA(Twins):
+class ICA(Linear):
     """Independent components by FastICA [Hyvärinen and Oja 2000], as scikit-learn computes them.
 
     A is the unmixing, M the transposed mixing matrix. The components have no order.
@@ -130,7 +140,7 @@ class ICA(Twins):
         return Parts(fitted.components_, fitted.mixing_.T)
 
 
-class Neurons(Twins):
+class Neurons(Linear):
     """The embedding's own dimensions, all of them whatever ``config.m``: A = M = the identity, m = 2d."""
 
     @classmethod

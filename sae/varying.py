@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from .select import FEW_LATENTS, Entries, above
 TOLERANCE = 0.1  # how far the mean L0 on held-back rows may be from k
 
 
-class Varying(TopK):
+class Varying(TopK, ABC):
     """A dictionary where a threshold, not a latent's rank, decides whether it is active.
 
     `encode` gives codes as wide as the largest L0 among its items, at least 1. k is the mean L0, within 10 %
@@ -49,9 +50,9 @@ class Varying(TopK):
         excess = abs(math.log(max(l0, 1e-12) / self.config.k)) - math.log1p(TOLERANCE)
         return excess if excess > 1e-9 else 0.0
 
+    @abstractmethod
     def _least(self) -> Tensor:
         """(m,) ≥ 0: a latent is active where its pre-activation is above this."""
-        raise NotImplementedError
 
     def _active(self, pre: Tensor) -> Tensor:
         """Pre-activations → activations, (b, m) → (b, m), ≥ 0, 0 where silent."""

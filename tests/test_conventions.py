@@ -27,6 +27,7 @@ DISTRIBUTIONS = {  # where packages_distributions cannot know, because an extra 
     "tifffile": "tifffile",
     "transformers": "transformers",
 }
+WORK = "work"
 HOME_PATH = re.compile(r"(?<![\w.])/(?:home/\w|Users/\w|root\b|work/\w)")
 
 OURS = sources(*PACKAGES)
@@ -135,11 +136,11 @@ def test_no_file_names_somebodys_home():
     assert found == []
 
 
-@pytest.mark.parametrize("line", ["/home/ann/x", "in /Users/ann", '"/root/x"', "/work/x"])
+@pytest.mark.parametrize("line", ["/home/ann/x", "in /Users/ann", '"/root/x"', f"/{WORK}/x"])
 def test_a_home_path_is_seen(line):
     assert HOME_PATH.search(line)
 
 
-@pytest.mark.parametrize("line", ["../work/x", "network/rooted", "https://a.b/home/x", "/rooted"])
+@pytest.mark.parametrize("line", [f"../{WORK}/x", "network/rooted", "https://a.b/home/x", "/rooted"])
 def test_other_paths_are_not(line):
     assert not HOME_PATH.search(line)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from autointerp.evidence.assemble import spread
-from autointerp.explain.base import Lab
-from autointerp.explain.one_shot import asked_label
-from autointerp.explain.told import CHARS_PER_TOKEN, FEWER, TOKENS
-from autointerp.llm.client import LLM
+from autointerp.explain.one_shot import OneShot
+from autointerp.explain.told import CHARS_PER_TOKEN, TOKENS
 from autointerp.pictures import length
-from autointerp.schema import LABEL_KINDS, Evidence, Failure, Label
+from autointerp.schema import LABEL_KINDS, Evidence
 from autointerp.templates import render
 
 PAIRS, LINES = 20, 20
@@ -21,23 +19,10 @@ PLANS = (  # (pairs, lines of one side of a contrast), from all that a prompt te
 )
 
 
-class Contrastive:
-    """One request a latent. A reply that cannot be read twice is a Failure, never a label.
-
-    samples : how many more are asked for, to say how far they agree
-    """
+class Contrastive(OneShot):
+    """As ``one_shot``, of another prompt."""
 
     name = "contrastive"
-    needs_model = True
-    reads_categories = False
-    needs_lab = False
-
-    def __init__(self, samples: int = 0):
-        self.samples = samples
-
-    async def explain(self, evidence: Evidence, llm: LLM, lab: Lab | None = None) -> Label | Failure:
-        prompts = (self.prompt(evidence, tokens) for tokens in (TOKENS, TOKENS // FEWER))
-        return await asked_label(prompts, evidence.latent, self.name, llm, self.samples)
 
     def prompt(self, evidence: Evidence, tokens: int = TOKENS) -> str:
         """As many pairs, spread over strength, and lines of the contrasts as about so many tokens hold."""

@@ -18,14 +18,15 @@ def render_page(template: str, styles: Sequence[str], scripts: Sequence[str], **
 
     Parameters
     ----------
-    template, styles, scripts : file names under ``results/templates``. The template gets ``style``, ``script`` and
-        their hashes ``style_hash``, ``script_hash`` for its content security policy
+    template, styles, scripts : file names under ``results/templates``. The template gets ``style``, ``script``,
+        their hashes ``style_hash``, ``script_hash`` for its content security policy, and ``scripted``
     fields : what else it names; autoescaped unless they are Markup. The filters ``number``, ``count`` and ``small``
         write figures
     """
     style = "".join(_template(name) for name in styles)
     script = '(() => {\n"use strict";\n' + "".join(_template(name) for name in scripts) + "})();\n"
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -33,11 +34,12 @@ def render_page(template: str, styles: Sequence[str], scripts: Sequence[str], **
         keep_trailing_newline=True,
     )
     environment.filters.update(number=number, count=_count, small=small)
-    page = environment.from_string(_template(template)).render(
+    page = environment.get_template(template).render(
         style=Markup(style),
         script=Markup(script),
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
+        scripted=bool(scripts),
         **fields,
     )
     return page.encode("utf-8", errors="replace")
