@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.cli_progress import Watch
-from autointerp.config import make_config
+from autointerp.config import RunConfig, make_config
 from autointerp.demo import demo_cells
 from autointerp.errors import EXIT_CODE, UserError
 from autointerp.former import with_former
 from autointerp.names import JUDGE_FORMS, is_rule
+from autointerp.prepare import Prepared
 from autointerp.results.entries import Entry
 from autointerp.results.leaderboard import leaderboard
 from autointerp.results.leaderboard_page import markdown, write_board
@@ -44,11 +45,28 @@ SIGN = {"up": "+", "down": "-"}
 DONE = ("score", "report")
 
 
+class Shelf:
+    """Items, embedding and split of the last data set and seed, which all its dictionaries share."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._held: Prepared | None = None
+
+    def prepared(self, cell: Cell, config: RunConfig, progress: Any, data: Any) -> Prepared:
+        """For one run; what is on the shelf is not read, nor measured, again."""
+        key = cell.data.name, cell.seed, cell.dictionary.factors, config.embedding
+        if self._held is None or key != self._key:
+            self._key, self._held = key, Prepared(config, progress, data)
+            return self._held
+        return self._held.beside(config, progress)
+
+
 def run_suite(
     suite: Suite, out: Path, options: dict[str, Any], progress: Any
 ) -> tuple[list[Path], list[str]]:
     """The directories of the suite's runs, all of them scored, and what was skipped with its reason."""
     directories, skipped = [], []
+    shelf = Shelf()
     for cell in cells_of(suite):
         why = cell.data.missing(suite.options)
         if why:
@@ -56,7 +74,7 @@ def run_suite(
             continue
         directory = out / "runs" / cell.name
         for judge, form in _judges(suite, options):
-            _one(suite, cell, judge, form, directory, out, options, progress)
+            _one(suite, cell, judge, form, directory, out, options, progress, shelf)
         directories.append(directory)
     return directories, skipped
 
@@ -85,7 +103,7 @@ def _judges(suite: Suite, options: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _one(
     suite: Suite, cell: Cell, judge: str, form: str, directory: Path, out: Path, options: dict[str, Any],
-    progress: Any,
+    progress: Any, shelf: Shelf,
 ) -> None:  # fmt: skip
     """One judge of one run; nothing where that is done."""
     planted = (
@@ -104,8 +122,8 @@ def _one(
             before, {"judge": judge, "judge_form": form, "scorers": ",".join(suite.scorers)}
         )
     cells = _adata(planted, cell) if isinstance(planted, PlantedCells) else None
-    run = Run(make_config(wanted), progress, data=cells)
-    run.score()
+    prepared = shelf.prepared(cell, make_config(wanted), progress, cells)
+    Run(prepared.config, progress, data=cells, prepared=prepared).score()
 
 
 def _stored(directory: Path) -> dict[str, Any] | None:

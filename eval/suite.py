@@ -137,10 +137,10 @@ class Cell:
 
 
 def cells_of(suite: Suite) -> Iterator[Cell]:
-    """Its runs, seed by seed within data within dictionaries."""
+    """Its runs: all dictionaries of one seed of one data set after each other."""
     for data in suite.data:
-        for dictionary in suite.dictionary:
-            for seed in suite.seeds:
+        for seed in suite.seeds:
+            for dictionary in suite.dictionary:
                 yield Cell(data, dictionary, seed)
 
 
