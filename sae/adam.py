@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import compiled
+from .threads import even, share
 
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
@@ -44,8 +45,7 @@ class Adam:
             if self.one_pass and p.ndim == 2:
                 arrays = [held.detach().numpy() for held in (p, p.grad, first, second)]
                 numbers = map(np.float32, (shrink, rate, root, 1 - beta1, beta2, 1 - beta2))
-                bounds = compiled.even(len(p), torch.get_num_threads())
-                compiled.shared(compiled.adam, bounds, *arrays, *numbers, p is self.unit)
+                share(compiled.adam, even(len(p)), *arrays, *numbers, p is self.unit)
             else:
                 grad = p.grad * shrink
                 first.lerp_(grad, 1 - beta1)

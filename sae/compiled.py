@@ -1,16 +1,13 @@
 """Which loops are compiled? Those over a sparse code's entries, and Adam over rows; by numba, at their first use.
 
-Each takes ``start`` and ``stop`` and writes rows start … stop − 1 of its outputs alone, so that `shared` may give parts
+Each takes ``start`` and ``stop`` and writes rows start … stop − 1 of its outputs alone, so that `share` may give parts
 to threads: every row of a result has one owner, and its bytes do not depend on how many threads there are.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from importlib.util import find_spec
 from typing import Any
 
@@ -46,39 +43,6 @@ class Compiled:
 
     def __call__(self, *given: Any) -> None:
         self.machine_code(*given)
-
-
-def shared(work: Compiled, bounds: list[int], *given: Any) -> None:
-    """``work(start, stop, *given)`` for each part of ``bounds`` (p + 1,), one thread a part."""
-    parts = [(a, b) for a, b in itertools.pairwise(bounds) if a < b]
-    if not parts:
-        return
-    first, *others = parts
-    run = work.machine_code  # of one thread, before there are several
-    futures = [_pool(os.getpid()).submit(run, a, b, *given) for a, b in others]
-    try:
-        run(*first, *given)
-    finally:
-        wait(futures)
-    for future in futures:
-        future.result()
-
-
-def even(n: int, parts: int) -> list[int]:
-    """Bounds of ``parts`` parts of n rows."""
-    return [n * i // parts for i in range(parts + 1)]
-
-
-def balanced(offsets: np.ndarray, parts: int) -> list[int]:
-    """Bounds of parts with about as many entries each, offsets (m + 1,) being those of the entries of m rows."""
-    wanted = np.arange(1, parts) * int(offsets[-1]) // parts
-    return [0, *np.searchsorted(offsets, wanted).tolist(), len(offsets) - 1]
-
-
-@functools.cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    """Of this process: a fork has no threads of its parent's."""
-    return ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="sae")
 
 
 @Compiled

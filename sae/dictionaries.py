@@ -16,8 +16,6 @@ from .preprocess import Preprocessing, Scaled
 from .rows import refuse_not_finite
 from .select import Largest
 
-PRE_BYTES = 1 << 25  # of pre-activations at once: less is slower to multiply, more to fetch from memory
-
 
 class SparseCodes(NamedTuple):
     """The active latents of b items.
@@ -126,11 +124,13 @@ class TopK(nn.Module):
         x = self._checked(x)
         indices = np.empty((len(x), self.config.k), np.int64)
         values = np.empty((len(x), self.config.k), np.float32)
-        largest = Largest(self.config.m, self.config.k, PRE_BYTES)
-        for start in range(0, len(x), largest.rows):
-            part = slice(start, start + largest.rows)
-            scaled = self.preprocessing.forward(torch.from_numpy(x[part].astype(np.float32)))
-            largest(scaled - self.bias, self.w_enc, self.encoder_bias, indices[part], values[part])
+        bias = self.bias.detach()
+
+        def rows(part: slice) -> Tensor:
+            return self.preprocessing.forward(torch.from_numpy(x[part].astype(np.float32))) - bias
+
+        largest = Largest(self.config.m, self.config.k)
+        largest(len(x), rows, self.w_enc, self.encoder_bias, indices, values)
         return SparseCodes(indices, np.maximum(values, 0, out=values))
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import dictionaries
+from . import select
 from .config import DictionaryConfig
 from .dictionaries import Loss, SparseCodes, TopK
 from .preprocess import Preprocessing, Scaled
@@ -82,7 +82,7 @@ class ICFL(TopK):
         x, m, k = self._checked(x), self.config.m, self.config.k
         indices = np.empty((len(x), k), np.int64)
         values = np.empty((len(x), k), np.float32)
-        step = max(dictionaries.PRE_BYTES // (8 * m), 1)  # products and dense codes of these rows fit
+        step = select.block_rows(2 * m)  # products and dense codes
         for start in range(0, len(x), step):
             part = slice(start, start + step)
             scaled = self.preprocessing.forward(torch.from_numpy(x[part].astype(np.float32)))
@@ -178,7 +178,7 @@ def redraw(w: Tensor, rng: np.random.Generator) -> Tensor | None:
     Rows are of unit length. Returns the numbers of those drawn, ascending; None where there are none.
     """
     m, d = w.shape
-    step = max(dictionaries.PRE_BYTES // (4 * m), 1)
+    step = select.block_rows(m)
     near = [
         ((w[start : start + step] @ w.T).tril(start - 1) > NEAR).any(1)  # (·, m): with earlier rows alone
         for start in range(0, m, step)

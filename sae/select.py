@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,14 @@ import torch
 from torch import Tensor
 
 from . import compiled
-from .compiled import even, shared
+from .threads import even, number, scratch, share
 
 LANES = 8  # for each of the k
 FEW_LATENTS = 1024  # fewer are sorted by torch
+BLOCK_BYTES, LEAST_ROWS = (
+    1 << 25,
+    256,
+)  # of pre-activations a thread makes at once: fewer are slower to multiply
 
 
 class Entries(NamedTuple):
@@ -38,60 +43,73 @@ class Entries(NamedTuple):
         return Entries(before[self.offsets], self.latents[chosen], self.values[chosen])
 
 
+NOTHING = Entries(np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+
+
 def above(pre: np.ndarray, least: np.ndarray) -> Entries:
     """What of pre (b, m) is > least (m,), by row and rising latent."""
-    bounds, counts = even(len(pre), torch.get_num_threads()), np.empty(len(pre), np.int64)
-    shared(compiled.count_above, bounds, pre, least, counts)
+    bounds, counts = even(len(pre)), np.empty(len(pre), np.int64)
+    share(compiled.count_above, bounds, pre, least, counts)
     offsets = np.append(0, counts.cumsum())
     found = Entries(offsets, np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.float32))
-    shared(compiled.fill_above, bounds, pre, least, *found)
+    share(compiled.fill_above, bounds, pre, least, *found)
     return found
+
+
+def block_rows(m: int) -> int:
+    """How many rows of pre-activations (r, m) a thread makes at once."""
+    return max(BLOCK_BYTES // (4 * m), LEAST_ROWS)
 
 
 class Largest:
     """The k largest of x @ wᵀ + b in each row of x, on the CPU.
 
-    The dense product is made for ``rows`` rows at once, as many as take ``block_bytes``, always in the same memory.
+    Each thread makes the dense product for `block_rows` at once, always in the same memory.
 
     loops : whether to use what is `compiled`; None for where it pays. Both give the same latents in the same order
         but for equal pre-activations, of which the loops take the earlier latent
     """
 
-    def __init__(self, m: int, k: int, block_bytes: int, loops: bool | None = None) -> None:
+    def __init__(self, m: int, k: int, loops: bool | None = None) -> None:
         self.m, self.k = m, k
-        self.rows = max(block_bytes // (4 * m), 1)
         self.loops = m >= FEW_LATENTS and compiled.available() if loops is None else loops
-        self._pre: Tensor | None = None
 
     def __call__(
         self,
-        x: Tensor,
+        n: int,
+        rows: Callable[[slice], Tensor],
         w: Tensor,
         b: Tensor,
         indices: np.ndarray,
         values: np.ndarray,
         kept: Tensor | None = None,
     ) -> Tensor | None:
-        """x (r, d), w (m, d), b (m,); writes indices (r, k) int64 and values (r, k) float32, strongest first.
+        """rows(part) gives x (r, d) of a part of n; w (m, d), b (m,); writes indices (n, k) int64 and values (n, k)
+        float32, strongest first.
 
-        kept : (c,) latents whose pre-activations (r, c) are returned; None without
+        kept : (c,) latents whose pre-activations (n, c) are returned; None without
         """
-        aside = None if kept is None else x.new_empty(len(x), len(kept))
-        rows, b = min(self.rows, max(len(x), 1)), b.detach()
-        if self._pre is None or len(self._pre) < rows:
-            self._pre = torch.empty(rows, self.m)
-        for start in range(0, len(x), rows):
-            part = slice(start, min(start + rows, len(x)))
-            pre = torch.mm(x[part], w.T, out=self._pre[: part.stop - start])  # (b, d) @ (d, m) -> (b, m)
-            if self.loops:
-                lanes = min(max(LANES * self.k, 64), self.m)
-                given = pre.numpy(), b.numpy(), self.k, lanes, indices[part], values[part]
-                shared(compiled.largest, even(len(pre), torch.get_num_threads()), *given)
-            else:
-                chosen = pre.add_(b).topk(self.k)
-                values[part], indices[part] = chosen.values, chosen.indices
-            if aside is not None and kept is not None:
-                torch.index_select(pre, 1, kept, out=aside[part])
+        w, b = w.detach(), b.detach()
+        aside = None if kept is None else w.new_empty(n, len(kept))
+        bounds, most = even(n), block_rows(self.m)
+
+        def work(thread: int, _: int) -> None:
+            for start in range(bounds[thread], bounds[thread + 1], most):
+                part = slice(start, min(start + most, bounds[thread + 1]))
+                x = rows(part)
+                pre = scratch(len(x) * self.m).view(-1, self.m)
+                torch.mm(x, w.T, out=pre)  # (r, d) @ (d, m) -> (r, m)
+                if self.loops:
+                    lanes = min(max(LANES * self.k, 64), self.m)
+                    given = pre.numpy(), b.numpy(), self.k, lanes, indices[part], values[part]
+                    compiled.largest(0, len(x), *given)
+                else:
+                    chosen = pre.add_(b).topk(self.k)
+                    values[part], indices[part] = chosen.values, chosen.indices
+                if aside is not None and kept is not None:
+                    torch.index_select(pre, 1, kept, out=aside[part])
+
+        share(work, list(range(number() + 1)))
         if aside is not None and kept is not None and self.loops:
             aside += b[kept]
         return aside

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from . import compiled
-from .compiled import balanced, shared
 from .dictionaries import Loss, TopK
 from .preprocess import Scaled
 from .select import Entries, Largest
+from .threads import balanced, even, share
 
-BLOCK_BYTES = 1 << 25  # of dense pre-activations at once
 DENSE_AUX = 4  # up to so many dead latents for each that AuxK takes, its products are dense ones
 
 
@@ -36,7 +35,7 @@ class SparseStep:
         self._group = np.searchsorted(self._ends, np.arange(m), side="right")  # (m,) of each latent
 
     def _set_up(self, dictionary: TopK) -> None:
-        self._largest = Largest(dictionary.config.m, dictionary.config.k, BLOCK_BYTES, loops=True)
+        self._largest = Largest(dictionary.config.m, dictionary.config.k, loops=True)
 
     def _groups(self, m: int) -> list[int]:
         """The latent after the last of each nested dictionary; the loss is the mean of their errors."""
@@ -46,7 +45,9 @@ class SparseStep:
         """What is active of x − b (b, d), and the pre-activations (b, c) of the dead latents (c,)."""
         made, k = self.dictionary, self.dictionary.config.k
         indices, values = np.empty((len(centered), k), np.int64), np.empty((len(centered), k), np.float32)
-        pre = self._largest(centered, made.encoder, made.encoder_bias, indices, values, dead)
+        pre = self._largest(
+            len(centered), centered.__getitem__, made.encoder, made.encoder_bias, indices, values, dead
+        )
         return Entries.of(indices, values), pre
 
     def _more(self, code: Entries, products: np.ndarray, scale: float, batch: int) -> float:
@@ -84,7 +85,9 @@ class SparseStep:
 
         pre : (b, c) of the candidates, the dead latents (c,)
         """
-        coefficient = self.dictionary.config.aux_coef / float(error.square().sum().clamp_min(1e-12))
+        coefficient = self.dictionary.config.aux_coef / max(
+            float(torch.linalg.vector_norm(error)) ** 2, 1e-12
+        )
         if len(candidates) > DENSE_AUX * aux_k:
             chosen, order = pre.topk(aux_k)
             code = Entries.of(candidates[order].numpy(), chosen.numpy())
@@ -96,35 +99,44 @@ class SparseStep:
             chosen, order = pre.topk(aux_k)
             pre = torch.zeros_like(pre).scatter_(1, order, chosen)
         decoder, a = self.dictionary.decoder[candidates], pre.relu()  # (c, p), (b, c)
-        left = torch.addmm(error, a, decoder, alpha=-1)  # (b, p)
-        slopes = (left @ decoder.T).mul_(a > 0)  # (b, c)
-        scale = -2 * coefficient
-        self._grad_w[candidates] = (a.T @ left).mul_(scale)
-        self._grad_e[candidates] = (slopes.T @ centered).mul_(scale)
+        left, slopes, scale = torch.empty_like(error), torch.empty_like(a), -2 * coefficient
+
+        def by_row(start: int, stop: int) -> None:
+            part = slice(start, stop)
+            torch.addmm(error[part], a[part], decoder, alpha=-1, out=left[part])  # (r, p)
+            torch.mm(left[part], decoder.T, out=slopes[part]).mul_(a[part] > 0)  # (r, c)
+
+        def by_latent(start: int, stop: int) -> None:
+            part, latents = slice(start, stop), candidates[start:stop]
+            self._grad_w[latents] = (a[:, part].T @ left).mul_(scale)
+            self._grad_e[latents] = (slopes[:, part].T @ centered).mul_(scale)
+
+        share(by_row, even(len(a)))
+        share(by_latent, even(len(candidates)))
         self._grad_b[candidates] = slopes.sum(0).mul_(scale)
         self._squares[candidates.numpy()] = 0
-        return coefficient * float(left.square().sum(dtype=torch.float64))
+        return coefficient * float(torch.linalg.vector_norm(left)) ** 2
 
     def _reconstruct(
         self, code: Entries, x: Tensor, error: Tensor, ends: np.ndarray
     ) -> tuple[np.ndarray, float]:
         """`compiled.reconstruct` into ``error`` (g, b, d): its products (e,), and the sum of all squares."""
         products, squares = np.empty(len(code.values), np.float32), np.empty(len(x))
-        bounds = balanced(code.offsets, torch.get_num_threads())
+        bounds = balanced(code.offsets)
         arrays = x.numpy(), self.dictionary.decoder.detach().numpy(), ends, error.numpy()
-        shared(compiled.reconstruct, bounds, *code, *arrays, products, squares)
+        share(compiled.reconstruct, bounds, *code, *arrays, products, squares)
         return products, float(squares.sum())
 
     def _gradients(
         self, code: Entries, products: np.ndarray, scale: float, error: Tensor, x: Tensor, groups: np.ndarray
     ) -> None:
         """Add those of the code; in place where `_squares` is negative."""
-        m, threads = len(self._squares), torch.get_num_threads()
+        m = len(self._squares)
         starts = np.append(0, np.bincount(code.latents, minlength=m).cumsum())
         rows, taken, slopes = np.empty_like(code.latents), np.empty_like(products), np.empty_like(products)
-        bounds = balanced(starts, threads)
-        shared(compiled.by_latent, bounds, *code, products, starts, rows, taken, slopes)
+        bounds = balanced(starts)
+        share(compiled.by_latent, bounds, *code, products, starts, rows, taken, slopes)
         arrays = error.numpy(), x.numpy(), self.dictionary.decoder.detach().numpy()
         grads = self._grad_w.numpy(), self._grad_e.numpy(), self._grad_b.numpy()
         sorted_code = starts, rows, taken, slopes, np.float32(scale), groups
-        shared(compiled.gradients, bounds, *sorted_code, *arrays, *grads, self._squares)
+        share(compiled.gradients, bounds, *sorted_code, *arrays, *grads, self._squares)

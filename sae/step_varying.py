@@ -8,11 +8,11 @@ from torch import Tensor
 
 from . import compiled
 from .batch_topk import SHARES, BatchTopK, MatryoshkaBatchTopK
-from .compiled import even, shared
 from .dictionaries import TopK
 from .jumprelu import BANDWIDTH, SPARSITY, JumpReLU
 from .select import Entries, above
 from .step import SparseStep
+from .threads import even, share
 
 ENOUGH = 4  # candidates looked at for each entry that BatchTopK keeps, at most
 
@@ -28,13 +28,22 @@ class DenseStep(SparseStep):
         made = self.dictionary
         if self._pre.shape != (len(centered), made.config.m):
             self._pre = torch.empty(len(centered), made.config.m)
-        torch.addmm(made.encoder_bias, centered, made.encoder.T, out=self._pre)  # (b, d) @ (d, m) -> (b, m)
-        return None if dead is None else self._pre[:, dead]
+        bias, w = made.encoder_bias.detach(), made.encoder.detach().T
+        aside = None if dead is None else centered.new_empty(len(centered), len(dead))
+
+        def work(start: int, stop: int) -> None:
+            pre = torch.addmm(
+                bias, centered[start:stop], w, out=self._pre[start:stop]
+            )  # (r, d) @ (d, m) -> (r, m)
+            if dead is not None and aside is not None:
+                torch.index_select(pre, 1, dead, out=aside[start:stop])
+
+        share(work, even(len(centered)))
+        return aside
 
     def _count(self, least: np.ndarray) -> np.ndarray:
         counts = np.empty(len(self._pre), np.int64)
-        bounds = even(len(self._pre), torch.get_num_threads())
-        shared(compiled.count_above, bounds, self._pre.numpy(), least, counts)
+        share(compiled.count_above, even(len(self._pre)), self._pre.numpy(), least, counts)
         return counts
 
 

@@ -22,6 +22,7 @@ from .metrics.quality import quality
 from .preprocess import Preprocessing
 from .rows import Rows, blocks, chosen_rows, shuffled
 from .step_varying import STEPS
+from .threads import within_one
 
 Progress = Callable[[int, int, float, float, float], None]
 HELD_BACK_ROWS = 16384  # at most so many held-back rows are read
@@ -134,21 +135,12 @@ class _Training:
         dictionary, config = self.dictionary, self.dictionary.config
         assert config.steps and config.dead_after and config.lr
         self.step += 1
-        dictionary.before_step(self.step)
-        x, dead = dictionary.preprocessing.forward(batch), self.silent > config.dead_after
-        if self.sparse is not None:
-            loss, norm = self.sparse(x, dead)
-        else:
-            loss = dictionary.loss(x, dead)
-            loss.total.backward()
-            dictionary.project_gradient()
-            norm = self.adam.norm()
-        self.losses += float(loss.total.detach())
         lr = config.lr * _schedule(self.step, config)
-        self.adam.step(self.step, lr, min(1.0, config.grad_clip / (norm + 1e-12)))
-        self.adam.forget(dictionary.after_step(self.step))
-        self.silent += len(batch)
-        self.silent[loss.fired[loss.values > 0]] = 0
+        if self.sparse is None:
+            self._step(batch, lr)
+        else:
+            with within_one():
+                self._step(batch, lr)
         if self.step % max(config.steps // CHECKS, 1) and self.step != config.steps:
             return None
 
@@ -165,6 +157,24 @@ class _Training:
         if not rank >= self.best:  # NaN, where held-back rows are all the same, keeps the last
             self.best, self.best_weights = rank, _copy(dictionary)
         return entry
+
+    def _step(self, batch: Tensor, lr: float) -> None:
+        dictionary, config = self.dictionary, self.dictionary.config
+        assert config.dead_after
+        dictionary.before_step(self.step)
+        x, dead = dictionary.preprocessing.forward(batch), self.silent > config.dead_after
+        if self.sparse is not None:
+            loss, norm = self.sparse(x, dead)
+        else:
+            loss = dictionary.loss(x, dead)
+            loss.total.backward()
+            dictionary.project_gradient()
+            norm = self.adam.norm()
+        self.losses += float(loss.total.detach())
+        self.adam.step(self.step, lr, min(1.0, config.grad_clip / (norm + 1e-12)))
+        self.adam.forget(dictionary.after_step(self.step))
+        self.silent += len(batch)
+        self.silent.numpy()[loss.fired[loss.values > 0].numpy()] = 0  # faster than by torch
 
     def tensors(self) -> dict[str, Tensor]:
         """The state itself, not a copy."""

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import compiled, dictionaries
-from .compiled import even, shared
+from . import compiled, select
 from .dictionaries import Loss, SparseCodes, TopK
-from .select import FEW_LATENTS, Entries, above
+from .select import FEW_LATENTS, NOTHING, Entries, above
+from .threads import even, number, share
 
 TOLERANCE = 0.1  # how far the mean L0 on held-back rows may be from k
 
@@ -27,22 +27,28 @@ class Varying(TopK, ABC):
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> SparseCodes:
         x = self._checked(x)
-        step = max(dictionaries.PRE_BYTES // (4 * self.config.m), 1)
         loops = self.config.m >= FEW_LATENTS and compiled.available()
         least = self._least().detach()
-        parts = []
-        for start in range(0, len(x), step):
-            rows = torch.from_numpy(x[start : start + step].astype(np.float32))
-            pre = self._pre(self.preprocessing.forward(rows))  # (b, m)
-            parts.append(above(pre.numpy(), least.numpy()) if loops else _above(pre, least))
-        width = max([1, *(int(np.diff(part.offsets).max(initial=0)) for part in parts)])
+        step = max(min(select.block_rows(self.config.m), -(-len(x) // number())), 1)
+        parts = [slice(start, start + step) for start in range(0, len(x), step)]
+        found: list[Entries] = [NOTHING] * len(parts)
+
+        @torch.no_grad()
+        def choose(first: int, last: int) -> None:
+            for i in range(first, last):
+                rows = torch.from_numpy(x[parts[i]].astype(np.float32))
+                pre = self._pre(self.preprocessing.forward(rows))  # (b, m)
+                found[i] = above(pre.numpy(), least.numpy()) if loops else _above(pre, least)
+
+        share(choose, even(len(parts)))
+        width = max([1, *(int(np.diff(made.offsets).max(initial=0)) for made in found)])
         indices, values = np.empty((len(x), width), np.int64), np.empty((len(x), width), np.float32)
-        for start, part in zip(range(0, len(x), step), parts, strict=True):
-            codes = indices[start : start + step], values[start : start + step]
+        for part, made in zip(parts, found, strict=True):
+            codes = indices[part], values[part]
             if loops:
-                shared(compiled.by_strength, even(len(codes[0]), torch.get_num_threads()), *part, *codes)
+                share(compiled.by_strength, even(len(codes[0])), *made, *codes)
             else:
-                _by_strength(part, self.config.m, *codes)
+                _by_strength(made, self.config.m, *codes)
         return SparseCodes(indices, values)
 
     def off_target(self, l0: float) -> float:

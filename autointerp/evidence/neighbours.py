@@ -84,7 +84,7 @@ def _nearest_of_many(a: np.ndarray, b: np.ndarray, offsets: np.ndarray, depth: i
 
     Each row of a looks at a few candidates first; at more only where one runs out of those that are free.
     """
-    from sae.compiled import largest, shared
+    from sae.compiled import largest
 
     products = a @ b.T
     products *= 2.0
@@ -92,7 +92,7 @@ def _nearest_of_many(a: np.ndarray, b: np.ndarray, offsets: np.ndarray, depth: i
     while True:
         near, values = np.empty((len(a), looked_at), np.int64), np.empty((len(a), looked_at), np.float32)
         lanes = min(max(8 * looked_at, 64), len(b))
-        shared(largest, [0, len(a)], products, offsets, looked_at, lanes, near, values)
+        largest(0, len(a), products, offsets, looked_at, lanes, near, values)
         dealt = _deal(near, depth)
         if len(dealt) == depth:
             return dealt

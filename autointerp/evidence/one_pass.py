@@ -14,7 +14,8 @@ from scipy import sparse
 
 from autointerp.errors import UserError
 from autointerp.evidence.examples import draw_strata
-from sae.compiled import Compiled, even, shared
+from sae.compiled import Compiled
+from sae.threads import even, share
 
 TOP, SAMPLE, POOL = 40, 512, 4096
 BLOCK_ROWS = 1 << 14
@@ -93,7 +94,7 @@ class OnePass:
             raise UserError(f"Latents must lie in 0 … {self._m - 1}, got {indices.min()} … {indices.max()}.")
         block = rows, offsets, indices, values, self._seed
         held = self._counts, self._sums, self._least, *self._top, *self._sample
-        shared(_collect, even(self._m, self._threads), *block, *held)
+        share(_collect, even(self._m, self._threads), *block, *held)
         self._sample_items(rows, offsets, indices, values)
         self._n += len(rows)
 

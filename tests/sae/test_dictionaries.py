@@ -41,7 +41,7 @@ def test_codes_are_the_k_largest_positive_values_and_zeros_fill_up():
 def test_encode_in_parts_equals_encode_at_once(monkeypatch):
     x, dictionary = embedding(), some_dictionary()
     whole = dictionary.encode(x)
-    monkeypatch.setattr("sae.dictionaries.PRE_BYTES", 4 * 40 * 7)  # seven rows a part, the last one short
+    monkeypatch.setattr("sae.select.block_rows", lambda m: 7)  # seven rows a part, the last one short
     parts = dictionary.encode(x)
     np.testing.assert_array_equal(whole.indices, parts.indices)
     np.testing.assert_allclose(whole.values, parts.values, atol=1e-5)

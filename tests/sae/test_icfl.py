@@ -112,7 +112,7 @@ def test_the_gradient_is_that_of_the_squared_error_with_codes_held():
 
 
 def test_of_each_pair_of_near_rows_the_later_is_drawn_anew_on_the_sphere(monkeypatch):
-    monkeypatch.setattr("sae.dictionaries.PRE_BYTES", 4 * 40 * 7)  # seven rows at once
+    monkeypatch.setattr("sae.select.block_rows", lambda m: 7)  # seven rows at once
     w = unit((40, 16), 9)
     w[[7, 21, 39]] = w[[3, 3, 0]] + 0.02 * w[[5, 6, 8]]
     w[30] = -w[2]  # opposite, not near
@@ -187,7 +187,7 @@ def test_the_parts_of_encode_do_not_matter(monkeypatch):
     x, _ = planted(300)
     dictionary = fit(x, quick(kind="icfl", steps=30)).dictionary
     whole = dictionary.encode(x)
-    monkeypatch.setattr("sae.dictionaries.PRE_BYTES", 8 * 32 * 7)
+    monkeypatch.setattr("sae.select.block_rows", lambda m: 7)
     parts = dictionary.encode(x)
     np.testing.assert_array_equal(parts.indices, whole.indices)
     np.testing.assert_allclose(parts.values, whole.values, atol=1e-6)

@@ -1,16 +1,19 @@
 """The k largest: torch.topk's, in blocks, with ties, infinities and NaN."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
 from sae import DictionaryConfig, untrained
 from sae.select import Largest
+from sae.threads import even
 
 
-def chosen(x, w, b, k, loops, block_bytes=1 << 20, kept=None):
+def chosen(x, w, b, k, loops, kept=None):
     indices, values = np.empty((len(x), k), np.int64), np.empty((len(x), k), np.float32)
-    aside = Largest(len(w), k, block_bytes, loops)(x, w, b, indices, values, kept)
+    aside = Largest(len(w), k, loops)(len(x), x.__getitem__, w, b, indices, values, kept)
     return indices, values, aside
 
 
@@ -22,12 +25,15 @@ def direct(pre, k):
 
 @pytest.mark.parametrize("loops", [True, False], ids=["loops", "torch"])
 @pytest.mark.parametrize(("m", "k"), [(1, 1), (7, 7), (64, 5), (257, 31), (1000, 1), (4096, 32), (8192, 100)])
-def test_indices_are_those_of_torch(m, k, loops):
+def test_indices_are_those_of_torch(m, k, loops, monkeypatch):
+    monkeypatch.setattr("sae.select.block_rows", lambda m: 5)
     generator = torch.Generator().manual_seed(m)
     x, w, b = (torch.randn(shape, generator=generator) for shape in ((37, 16), (m, 16), (m,)))
     kept = torch.arange(0, m, 3)
-    indices, values, aside = chosen(x, w, b, k, loops, block_bytes=4 * m * 5, kept=kept)  # five rows at once
-    pre = torch.cat([torch.mm(x[a : a + 5], w.T) for a in range(0, 37, 5)]) + b
+    indices, values, aside = chosen(x, w, b, k, loops, kept=kept)
+    bounds = even(37)
+    starts = [start for first, last in pairwise(bounds) for start in range(first, last, 5)]
+    pre = torch.cat([torch.mm(x[a:z], w.T) for a, z in pairwise([*starts, 37])]) + b
     expected = pre.topk(k)
     np.testing.assert_array_equal(indices, expected.indices)
     np.testing.assert_array_equal(values, expected.values)
@@ -64,7 +70,7 @@ def test_codes_above_a_threshold_are_the_same_by_loops_and_by_torch(kind, monkey
     dictionary = untrained(x, DictionaryConfig(d=8, m=40, k=4, kind=kind))
     if kind == "batchtopk":
         dictionary.threshold.fill_(0.7)
-    monkeypatch.setattr("sae.dictionaries.PRE_BYTES", 4 * 40 * 7)  # seven rows a part
+    monkeypatch.setattr("sae.select.block_rows", lambda m: 7)  # seven rows a part
     by_torch = dictionary.encode(x)
     monkeypatch.setattr("sae.varying.FEW_LATENTS", 1)
     by_loops = dictionary.encode(x)

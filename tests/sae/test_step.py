@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sae import compiled, fit, untrained
+from sae import fit, untrained
 from sae.adam import Adam
 from sae.step_varying import STEPS
 from sae.train import _Training
@@ -150,11 +150,3 @@ def test_moments_of_a_latent_that_is_silent_for_long_end_at_0():
         w.grad = torch.zeros(2, 5) if step > 1 else torch.ones(2, 5)
         adam.step(step, 1e-3, 1.0)
     assert (adam.first[0] == 0).all() and (adam.second[0] > 0).all()
-
-
-@pytest.mark.parametrize("parts", [1, 2, 5, 40])
-def test_parts_are_shared_out_whole(parts):
-    offsets = np.array([0, 0, 50, 50, 51, 60, 60, 100])
-    for bounds in (compiled.even(7, parts), compiled.balanced(offsets, parts)):
-        assert bounds[0] == 0 and bounds[-1] == 7 and len(bounds) == parts + 1
-        assert bounds == sorted(bounds)

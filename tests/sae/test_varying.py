@@ -85,7 +85,7 @@ def test_codes_are_the_formula_padded_to_the_largest_l0(made):
 def test_parts_of_different_width_are_filled_up_with_silent_latents(made, monkeypatch):
     dictionary, x = made[0].dictionary, made[1]
     whole = dictionary.encode(x)
-    monkeypatch.setattr("sae.dictionaries.PRE_BYTES", 4 * 32 * 3)  # three rows a part
+    monkeypatch.setattr("sae.select.block_rows", lambda m: 3)  # three rows a part
     parts = dictionary.encode(x)
     assert parts.indices.shape == whole.indices.shape
     assert all(len(set(row)) == len(row) for row in parts.indices.tolist())
