@@ -50,16 +50,18 @@ def largest(start, stop, pre, bias, k, lanes, indices, values):  # type: ignore[
     """The k largest of each row of pre + bias, strongest first, of equal ones the earlier first.
 
     Column i is in lane i mod ``lanes``; what k of the lanes' maxima reach bounds the k-th largest from below, so that
-    few lanes are looked at again. Where NaN leaves fewer than k numbers, the row's values are NaN.
+    few lanes are looked at again, and few of their columns ranked. Where NaN leaves fewer than k numbers, the row's
+    values are NaN.
 
     pre : (b, m) float32; bias (m,)
     lanes : from k to m
     indices, values : (b, k) int64 and float32, written
     """
     m = pre.shape[1]
-    enough, half = k + k // 4, np.float32(0.5)
-    top = np.empty(lanes, np.float32)
-    kept = np.empty(k, np.float32)
+    enough, half, one, none = k + k // 4, np.float32(0.5), np.int32(1), np.int32(0)
+    top, looked_at = np.empty(lanes, np.float32), np.empty(lanes, np.int64)
+    found, columns = np.empty(m + 64, np.float32), np.empty(m + 1, np.int64)
+    equal = np.empty(m + 1, np.int64)
     for r in range(start, stop):
         row, chosen = pre[r], indices[r]
         for i in range(lanes):
@@ -71,46 +73,55 @@ def largest(start, stop, pre, bias, k, lanes, indices, values):  # type: ignore[
                 top[i] = top[i] if value <= top[i] else value
         low, high = np.float32(np.inf), np.float32(-np.inf)
         for i in range(lanes):
-            low, high = min(low, top[i]), max(high, top[i])
+            low = top[i] if top[i] < low else low
+            high = top[i] if top[i] > high else high
         least = np.float32(-np.inf)
         for _ in range(24):  # bisection for what k lanes, or a few more, reach
             middle = half * low + half * high
-            count = 0
+            count = none
             for i in range(lanes):
-                count += top[i] >= middle
+                count += one if top[i] >= middle else none
             if count < k:
                 high = middle
             else:
                 low = least = middle
                 if count <= enough:
                     break
-        filled = 0
+        n_lanes = 0
         for lane in range(lanes):
-            if not top[lane] >= least:
-                continue
-            for i in range(lane, m, lanes):
-                value = row[i] + bias[i]
-                if not value >= least:
-                    continue
-                last = kept[k - 1]
-                if filled == k and (value < last or (value == last and i > chosen[k - 1])):
-                    continue
-                place = min(filled, k - 1)
-                while place > 0:
-                    before = kept[place - 1]
-                    if before > value or (before == value and chosen[place - 1] < i):
-                        break
-                    kept[place] = before
-                    chosen[place] = chosen[place - 1]
-                    place -= 1
-                kept[place] = value
-                chosen[place] = i
-                filled = min(filled + 1, k)
-        for p in range(k):
-            values[r, p] = kept[p]
-        if filled < k:
+            looked_at[n_lanes] = lane
+            n_lanes += top[lane] >= least
+            if n_lanes == lanes:
+                break
+        n = 0
+        for at in range(0, m, lanes):
+            part, added = row[at : at + lanes], bias[at : at + lanes]
+            for p in range(n_lanes):
+                i = looked_at[p]
+                if i < len(part):
+                    value = part[i] + added[i]
+                    found[n], columns[n] = value, at + i
+                    n += value >= least
+        if n > 8 * lanes:  # many are equal
+            order = np.argsort(-found[:n], kind="mergesort")
+            for p in range(k):
+                chosen[p], values[r, p] = columns[order[p]], found[order[p]]
+            continue
+        if n < k:
             for p in range(k):
                 chosen[p], values[r, p] = p, np.nan
+            continue
+        padded = (n + 63) // 64 * 64
+        found[n:padded] = -np.inf
+        equal[:n] = 0
+        for p in range(n):
+            value, rank = found[p], none
+            for q in range(padded):
+                rank += one if found[q] > value else none
+            place = rank + equal[rank]
+            equal[rank] += 1
+            if place < k:
+                chosen[place], values[r, place] = columns[p], value
 
 
 @Compiled

@@ -12,7 +12,7 @@ from torch import Tensor
 from . import compiled
 from .threads import even, number, scratch, share
 
-LANES = 8  # for each of the k
+LANES = 16  # for each of the k
 FEW_LATENTS = 1024  # fewer are sorted by torch
 BLOCK_BYTES, LEAST_ROWS = (
     1 << 25,
@@ -91,25 +91,27 @@ class Largest:
         """
         w, b = w.detach(), b.detach()
         aside = None if kept is None else w.new_empty(n, len(kept))
-        bounds, most = even(n), block_rows(self.m)
+        most = min(
+            block_rows(self.m), -(-n // (2 * number()))
+        )  # two a thread: one that is held up has less to do
 
-        def work(thread: int, _: int) -> None:
-            for start in range(bounds[thread], bounds[thread + 1], most):
-                part = slice(start, min(start + most, bounds[thread + 1]))
-                x = rows(part)
-                pre = scratch(len(x) * self.m).view(-1, self.m)
-                torch.mm(x, w.T, out=pre)  # (r, d) @ (d, m) -> (r, m)
-                if self.loops:
-                    lanes = min(max(LANES * self.k, 64), self.m)
-                    given = pre.numpy(), b.numpy(), self.k, lanes, indices[part], values[part]
-                    compiled.largest(0, len(x), *given)
-                else:
-                    chosen = pre.add_(b).topk(self.k)
-                    values[part], indices[part] = chosen.values, chosen.indices
-                if aside is not None and kept is not None:
-                    torch.index_select(pre, 1, kept, out=aside[part])
+        def work(start: int, stop: int) -> None:
+            part = slice(start, stop)
+            x = rows(part)
+            pre = scratch(len(x) * self.m).view(-1, self.m)
+            torch.mm(x, w.T, out=pre)  # (r, d) @ (d, m) -> (r, m)
+            if self.loops:
+                lanes = min(max(LANES * self.k, 64), self.m)
+                compiled.largest(
+                    0, len(x), pre.numpy(), b.numpy(), self.k, lanes, indices[part], values[part]
+                )
+            else:
+                chosen = pre.add_(b).topk(self.k)
+                values[part], indices[part] = chosen.values, chosen.indices
+            if aside is not None and kept is not None:
+                torch.index_select(pre, 1, kept, out=aside[part])
 
-        share(work, list(range(number() + 1)))
+        share(work, [*range(0, n, max(most, 1)), n])
         if aside is not None and kept is not None and self.loops:
             aside += b[kept]
         return aside

@@ -65,7 +65,7 @@ class SparseStep:
         code, pre = self._code(centered, candidates)
         error = torch.empty(len(self._ends), *centered.shape)  # (g, b, d)
         products, missed = self._reconstruct(code, centered, error, self._ends)
-        spread = float((x - x.mean(0)).square().sum().clamp_min(1e-12)) * len(self._ends)
+        spread = max(float(torch.linalg.vector_norm(x - x.mean(0))) ** 2, 1e-12) * len(self._ends)
         scale = -2 / spread
         total = missed / spread + self._more(code, products, scale, len(x))
         self._squares.fill(-1)  # nothing is there yet

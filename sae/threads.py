@@ -29,16 +29,18 @@ def number() -> int:
 
 
 def share(work: Callable[..., None], bounds: list[int], *given: Any) -> None:
-    """``work(start, stop, *given)`` for each part of ``bounds`` (p + 1,), one thread a part."""
+    """``work(start, stop, *given)`` for each part of ``bounds`` (p + 1,); whichever thread is free takes the next."""
     parts = [(start, stop) for start, stop in itertools.pairwise(bounds) if start < stop]
-    if len(parts) < 2:
+    helpers = min(len(parts), number()) - 1
+    if helpers < 1:
         for start, stop in parts:
             work(start, stop, *given)
         return
+    left = iter(parts)
     with within_one():
-        futures = [_pool(os.getpid()).submit(_alone, work, *part, *given) for part in parts[1:]]
+        futures = [_pool(os.getpid()).submit(_alone, work, left, *given) for _ in range(helpers)]
         try:
-            _alone(work, *parts[0], *given)
+            _alone(work, left, *given)
         finally:
             wait(futures)
     for future in futures:
@@ -79,8 +81,8 @@ def within_one() -> Iterator[None]:
         _here.number = held
 
 
-def _alone(work: Callable[..., None], *given: Any) -> None:
-    """A part, which shares nothing out, on whichever thread."""
+def _alone(work: Callable[..., None], left: Iterator[tuple[int, int]], *given: Any) -> None:
+    """Parts, which share nothing out, as long as there are any ``left``, on whichever thread."""
     held = getattr(_here, "number", 0)
     if (
         torch.get_num_threads() != 1
@@ -88,7 +90,8 @@ def _alone(work: Callable[..., None], *given: Any) -> None:
         torch.set_num_threads(1)
     _here.number = 1
     try:
-        work(*given)
+        for start, stop in left:
+            work(start, stop, *given)
     finally:
         _here.number = held
 

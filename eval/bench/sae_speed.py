@@ -2,9 +2,9 @@
 
 ``make bench-sae`` (or ``python -m eval.bench.sae_speed``) writes results/sae_speed.csv beside this file. One round
 runs the bound, ours compiled, ours in torch alone, and every peer that `make peers` has installed, one after the
-other with a short rest between, on the same threads; ratios are taken within a round, medians over rounds. The bound of training is the
-encoder's product, forward and weight gradient; that of encoding is the product alone. Peers train without AuxK
-where few latents are dead, ours with.
+other with a short rest between, on the same threads; ratios are taken within a round, medians over rounds. The bound
+of training is the encoder's product, forward and weight gradient; that of encoding is the product alone. Peers train
+without AuxK where few latents are dead, ours with.
 
 Gates (the target in brackets): training d=512, m=8,192, k=32, batches of 4,096, under 1 % dead: 1.2 (1.5) of the
 bound and 1.5 (2) times sparsify; d=128, m=2,048, batches of 2,048: 0.75 (1) of the bound; encoding 0.8 (0.9) of
@@ -35,7 +35,7 @@ K, THREADS, ROUNDS = 32, 2, 5
 REST_S = (
     0.05  # before each: torch's threads spin for a while after an operation, in the way of whoever is next
 )
-TASKS: list[dict[str, Any]] = [  # dead: latents held dead, ours and the peers'
+TASKS: list[dict[str, Any]] = [  # dead: latents held dead, ours and the peers'; steps: one after the other
     {
         "task": "train",
         "d": 512,
@@ -55,7 +55,16 @@ TASKS: list[dict[str, Any]] = [  # dead: latents held dead, ours and the peers'
         "peers_dead": 2048,
         "peers": PEERS[:1],
     },
-    {"task": "train", "d": 128, "m": 2048, "batch": 2048, "dead": 10, "gate": 0.75, "peers": PEERS},
+    {
+        "task": "train",
+        "d": 128,
+        "m": 2048,
+        "batch": 2048,
+        "dead": 10,
+        "gate": 0.75,
+        "peers": PEERS,
+        "steps": 10,
+    },
     {"task": "encode", "d": 512, "m": 8192, "batch": 8192, "dead": 0, "gate": 0.8, "peers": PEERS},
     {"task": "train", "d": 512, "m": 8192, "batch": 4096, "dead": 40, "kind": "batchtopk"},
     {"task": "train", "d": 512, "m": 8192, "batch": 4096, "dead": 40, "kind": "matryoshka"},
@@ -169,7 +178,7 @@ def ours(task: dict[str, Any], threads: int) -> dict[str, Work]:
 
 
 def measured(task: dict[str, Any], rounds: int, threads: int, clock: str) -> list[dict[str, Any]]:
-    works, now = ours(task, threads), CLOCKS[clock]
+    works, now, steps = ours(task, threads), CLOCKS[clock], task.get("steps", 1)
     peers = (
         {name: Peer(name, task, threads, clock) for name in task.get("peers", ())}
         if interpreter().is_file()
@@ -181,11 +190,12 @@ def measured(task: dict[str, Any], rounds: int, threads: int, clock: str) -> lis
         for name, work in works.items():
             time.sleep(REST_S)
             started = now()
-            work()
-            seconds[name].append(now() - started)
+            for _ in range(steps):
+                work()
+            seconds[name].append((now() - started) / steps)
         for name, peer in peers.items():
             time.sleep(REST_S)
-            seconds[name].append(peer.seconds(task["task"]))
+            seconds[name].append(sum(peer.seconds(task["task"]) for _ in range(steps)) / steps)
         if turn == 0:  # compiles, and warms up
             for taken in seconds.values():
                 taken.clear()

@@ -35,7 +35,7 @@ def test_each_part_is_worked_on_once_and_shares_nothing_itself():
         assert torch.get_num_threads() == number() == 1
         share(lambda a, b: threads.add(threading.get_ident()), even(10))  # in this part's own thread
 
-    share(work, [0, 10, 10, 70, 100], 2)
+    share(work, [0, 10, 10, 70, 80, 90, 100], 2)
     assert (done == 2).all() and 1 <= len(threads) <= 3
 
 
