@@ -233,6 +233,21 @@ def by_latent(start, stop, offsets, latents, values, products, starts, rows, tak
 
 
 @Compiled
+def sort_by_latent(start, stop, first, offsets, latents, values, free, rows, taken):  # type: ignore[no-untyped-def]
+    """The entries of items first … (as above, but offsets may start anywhere), for latents start … stop − 1.
+
+    free : (m,) where the next entry of each latent goes, moved on
+    rows, taken : (e,) written: item and value of each entry
+    """
+    for r in range(len(offsets) - 1):
+        for e in range(offsets[r] - offsets[0], offsets[r + 1] - offsets[0]):
+            j = latents[e]
+            if start <= j < stop:
+                rows[free[j]], taken[free[j]] = first + r, values[e]
+                free[j] += 1
+
+
+@Compiled
 def gradients(
     start, stop, starts, rows, taken, slopes, scale, groups, error, x, w, grad_w, grad_e, grad_b, squares
 ):  # type: ignore[no-untyped-def]

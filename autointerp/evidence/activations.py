@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import zipfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from autointerp.errors import UserError
-from autointerp.evidence.by_latent import by_latent
+from autointerp.evidence.by_latent import by_latent, row_blocks
 
 
 class Activations:
@@ -23,7 +24,7 @@ class Activations:
     """
 
     def __init__(self, csr: sparse.csr_matrix, csc: sparse.csc_matrix | None = None):
-        if len(csr.data) and not (np.isfinite(csr.data).all() and csr.data.min() > 0):
+        if len(csr.data) and not (csr.data.min() > 0 and csr.data.max() < np.inf):
             raise UserError("Activations must be finite and >= 0, with zeros left out of the sparse matrix.")
         self.csr = csr
         self.csc = csr.tocsc() if csc is None else csc
@@ -70,7 +71,7 @@ class Activations:
         """sha256 of the sparse arrays."""
         digest = hashlib.sha256(str(self.shape).encode())
         for part in (self.csr.indptr, self.csr.indices, self.csr.data):
-            digest.update(np.ascontiguousarray(part).tobytes())
+            digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
 
     def latent(self, latent: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +81,19 @@ class Activations:
 
     def n_active(self, rows: np.ndarray | None = None) -> np.ndarray:
         """(m,) how many of the rows (default: all) each latent fires on."""
-        part = self.csr if rows is None else self.csr[rows]
-        return np.bincount(part.indices, minlength=self.shape[1])
+        if rows is None:
+            return np.diff(self.csc.indptr).astype(np.int64)
+        inside = np.zeros(self.shape[0], bool)
+        inside[rows] = True
+        counts = np.zeros(self.shape[1], np.int64)
+        bounds = row_blocks(self.csr.indptr)
+        for start, stop in itertools.pairwise(bounds):
+            offsets = self.csr.indptr[start : stop + 1]
+            entries = np.repeat(inside[start:stop], np.diff(offsets))
+            counts += np.bincount(
+                self.csr.indices[offsets[0] : offsets[-1]][entries], minlength=self.shape[1]
+            )
+        return counts
 
     def binary(self, rows: np.ndarray) -> sparse.csr_matrix:
         """(len(rows), m) CSR float32 of ones where active."""

@@ -1,4 +1,7 @@
-"""Where do the items of a latent stand, when there are too many activations to hold twice? On disk, by latent."""
+"""Where do the items of a latent stand? All activations sorted by latent, in one pass, on disk where there are many.
+
+A latent's strongest items, its quantiles, its count, sum and maximum are then read off its own column, exactly.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-LARGE = 1 << 25  # activations; fewer are sorted in memory, at 8 bytes each
-BLOCK = 1 << 21  # activations sorted at a time
+LARGE = 1 << 24  # activations; fewer are sorted in memory, at 8 bytes each
+BLOCK = 1 << 22  # activations read at a time
 
 
 def by_latent(csr: sparse.csr_matrix, folder: Path) -> sparse.csc_matrix:
@@ -33,27 +36,33 @@ def by_latent(csr: sparse.csr_matrix, folder: Path) -> sparse.csc_matrix:
     return sparse.csc_matrix((values, rows, indptr), shape=csr.shape, copy=False)
 
 
-def _write(csr: sparse.csr_matrix, folder: Path) -> None:
-    n, m = csr.shape
-    bounds = [0]
+def row_blocks(indptr: np.ndarray) -> list[int]:
+    """Bounds of blocks of rows with at most ``BLOCK`` activations each, but at least one row."""
+    bounds, n = [0], len(indptr) - 1
     while bounds[-1] < n:
-        stop = int(np.searchsorted(csr.indptr, csr.indptr[bounds[-1]] + BLOCK, side="right")) - 1
+        stop = int(np.searchsorted(indptr, indptr[bounds[-1]] + BLOCK, side="right")) - 1
         bounds.append(min(max(stop, bounds[-1] + 1), n))
+    return bounds
+
+
+def _write(csr: sparse.csr_matrix, folder: Path) -> None:
+    from sae.compiled import sort_by_latent
+    from sae.threads import balanced, share
+
+    m = csr.shape[1]
     counts = np.zeros(m, np.int64)
     for start in range(0, csr.nnz, BLOCK):
         counts += np.bincount(csr.indices[start : start + BLOCK], minlength=m)
     indptr = np.append(0, counts.cumsum())
     np.save(folder / "indptr.npy", indptr)
-    rows = np.lib.format.open_memmap(folder / "rows.npy", "w+", csr.indices.dtype, (csr.nnz,))
-    values = np.lib.format.open_memmap(folder / "values.npy", "w+", csr.data.dtype, (csr.nnz,))
+    rows = np.lib.format.open_memmap(folder / "rows.npy", "w+", np.int32, (csr.nnz,))
+    values = np.lib.format.open_memmap(folder / "values.npy", "w+", np.float32, (csr.nnz,))
     free = indptr[:-1].copy()  # where each latent's next entry goes
+    latents, bounds = balanced(indptr), row_blocks(csr.indptr)
     for start, stop in itertools.pairwise(bounds):
-        first, last = int(csr.indptr[start]), int(csr.indptr[stop])
-        part = csr.indices[first:last], csr.indptr[start : stop + 1] - first
-        block = sparse.csr_matrix((csr.data[first:last], *part), shape=(stop - start, m)).tocsc()
-        taken = np.diff(block.indptr)
-        places = np.repeat(free - block.indptr[:-1], taken) + np.arange(last - first)
-        rows[places], values[places] = block.indices + start, block.data
-        free += taken
+        offsets = np.asarray(csr.indptr[start : stop + 1], np.int64)
+        part = slice(int(offsets[0]), int(offsets[-1]))
+        entries = np.asarray(csr.indices[part]), np.asarray(csr.data[part])
+        share(sort_by_latent, latents, start, offsets, *entries, free, np.asarray(rows), np.asarray(values))
     rows.flush()
     values.flush()

@@ -15,6 +15,9 @@ MIN_EXPLAIN, MIN_TEST, MAX_FIRING_RATE = 20, 10, 0.5
 QUANTILES, EXPLAIN_POSITIVES = 10, 40
 TEST_POSITIVES, LEAST_PER_STRATUM = 50, 3
 RANDOM_NEGATIVES, OTHER_NEGATIVES = 50, 15
+MOST_LOOKED_THROUGH = (
+    50_000  # items of a split among which silent ones are drawn; of more a seeded sample, one for all
+)
 
 
 def why_not_explainable(n_explain_active: int, n_test_active: int, firing_rate: float) -> str:
@@ -56,8 +59,8 @@ class ExampleSampler:
         self.activations, self.split, self.seed = activations, split, seed
         self.partners, self.similar = partners, similar
         self.categories, self.groups = categories, groups
-        self._rows = {name: split.rows(name) for name in SPLITS}
-        self._spaces = {name: Space(embeddings, rows) for name, rows in self._rows.items()}
+        self._pools = {name: self._pool(name) for name in SPLITS}
+        self._spaces = {name: Space(embeddings, rows) for name, rows in self._pools.items()}
 
     def sample(self, latent: int) -> ExampleSet:
         """Explain: 4 of each of 10 quantiles. Develop and test: up to 50 in strata, all negative kinds."""
@@ -78,6 +81,14 @@ class ExampleSampler:
             self.split.hash,
             groups,
         )
+
+    def _pool(self, name: str) -> np.ndarray:
+        """Items of a split, rising, in which every latent's silent ones are looked for."""
+        rows = self.split.rows(name)
+        if len(rows) <= MOST_LOOKED_THROUGH:
+            return rows
+        rng = np.random.default_rng([self.seed, crc32(f"silent:{name}".encode())])
+        return np.sort(rng.choice(rows, MOST_LOOKED_THROUGH, replace=False))
 
     def _examples(
         self, latent: int, active_rows: np.ndarray, values: np.ndarray, name: str, rng: np.random.Generator
@@ -106,46 +117,56 @@ class ExampleSampler:
         self, latent: int, active: np.ndarray, positives: np.ndarray, name: str, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
         """Distinct silent rows of each kind; ``random`` is drawn first, so that it is a fair sample."""
-        split_rows, space = self._rows[name], self._spaces[name]
-        free = self.split.assignment == SPLITS.index(name)  # (n,) silent and not yet drawn
-        free[active] = False
-        silent = split_rows[free[split_rows]]
+        pool, space = self._pools[name], self._spaces[name]
+        free = np.ones(len(pool), bool)  # silent and not yet drawn
+        free[_places(active, pool)] = False
+        found: dict[str, np.ndarray] = {}
+
+        def draw(kind: str, rows: np.ndarray) -> None:
+            found[kind] = rows
+            free[_places(rows, pool)] = False
+
+        silent = pool[free]
         wanted = min(RANDOM_NEGATIVES, max(30, len(positives)))
-        found = {"random": np.sort(rng.choice(silent, min(wanted, len(silent)), replace=False))}
-        free[found["random"]] = False
-        left = split_rows[free[split_rows]]
+        draw("random", np.sort(rng.choice(silent, min(wanted, len(silent)), replace=False)))
         if name == "explain":  # entry i is the look-alike of positive i
-            found["neighbour"] = space.nearest_silent(positives, left, len(positives), rng)
+            draw("neighbour", space.nearest_silent(positives, pool[free], len(positives)))
         else:
             dealt = rng.permutation(positives)
-            found["neighbour"] = space.nearest_silent(dealt, left, OTHER_NEGATIVES, rng)
-        free[found["neighbour"]] = False
-        found["co_firing"] = self._active_for(self.partners[latent], free, rng)
-        free[found["co_firing"]] = False
+            draw("neighbour", space.nearest_silent(dealt, pool[free], OTHER_NEGATIVES))
+        draw("co_firing", self._active_for(self.partners[latent], name, active, found, rng))
         if self.similar is not None:
-            found["decoder_similar"] = self._active_for(self.similar[latent], free, rng)
-            free[found["decoder_similar"]] = False
+            draw("decoder_similar", self._active_for(self.similar[latent], name, active, found, rng))
         if self.categories is not None and len(positives):
-            left = split_rows[free[split_rows]]
+            left = pool[free]
             names, counts = np.unique(self.categories[positives], return_counts=True)
             same = left[self.categories[left] == names[np.argmax(counts)]]
-            found["same_category"] = np.sort(rng.choice(same, min(OTHER_NEGATIVES, len(same)), replace=False))
-            free[found["same_category"]] = False
-        if self.groups is not None and len(positives) and len(np.unique(self.groups[split_rows])) > 1:
-            found["same_group"] = self._same_group(positives, split_rows[free[split_rows]], rng)
+            draw("same_category", np.sort(rng.choice(same, min(OTHER_NEGATIVES, len(same)), replace=False)))
+        if self.groups is not None and len(positives) and len(np.unique(self.groups[pool])) > 1:
+            draw("same_group", self._same_group(positives, pool[free], rng))
         return found
 
-    def _active_for(self, others: np.ndarray, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Rows free in the (n,) mask and active for the first of the other latents; then for the next."""
-        found = np.empty(0, dtype=np.int64)
+    def _active_for(
+        self,
+        others: np.ndarray,
+        name: str,
+        active: np.ndarray,
+        found: dict[str, np.ndarray],
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Rows of the split, neither active nor found, that are active for the first of the other latents; then for
+        the next."""
+        taken = np.concatenate([active, *found.values()])
+        chosen = np.empty(0, dtype=np.int64)
         for other in others:
-            if other < 0 or len(found) >= OTHER_NEGATIVES:
+            if other < 0 or len(chosen) >= OTHER_NEGATIVES:
                 break
             rows = self.activations.latent(int(other))[0]
-            here = np.setdiff1d(rows[free[rows]], found, assume_unique=True)
-            take = min(OTHER_NEGATIVES - len(found), len(here))
-            found = np.concatenate([found, np.sort(rng.choice(here, take, replace=False))])
-        return found
+            rows = rows[self.split.assignment[rows] == SPLITS.index(name)]
+            here = np.setdiff1d(rows, np.concatenate([taken, chosen]))
+            take = min(OTHER_NEGATIVES - len(chosen), len(here))
+            chosen = np.concatenate([chosen, np.sort(rng.choice(here, take, replace=False))])
+        return chosen
 
     def _same_group(self, positives: np.ndarray, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Silent rows of the positives' groups, in the positives' proportions: donor or plate tells them not apart."""
@@ -156,6 +177,13 @@ class ExampleSampler:
             same = left[self.groups[left] == group]
             found.append(rng.choice(same, min(int(count), len(same)), replace=False))
         return np.sort(np.concatenate(found))
+
+
+def _places(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Where in ``among`` (p,), rising, those of the rows are that are there."""
+    places = np.searchsorted(among, rows)
+    places[places == len(among)] = 0
+    return places[among[places] == rows] if len(among) else places[:0]
 
 
 def draw_strata(

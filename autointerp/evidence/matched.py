@@ -18,7 +18,7 @@ def matched_sides(
 
     Parameters
     ----------
-    rows : (n,) explain rows, rising
+    rows : (n,) explain rows, rising, all of which are looked through for each latent
 
     Returns
     -------
@@ -36,7 +36,7 @@ def matched_sides(
         is_silent = np.ones(len(rows), dtype=bool)
         is_silent[position[active]] = False
         dealt = rng.permutation(active)[:MATCHED]
-        near = space.nearest_silent(dealt, rows[is_silent], MATCHED, rng)
+        near = space.nearest_silent(dealt, rows[is_silent], MATCHED)
         sides[0].append(position[dealt])
         sides[1].append(position[near])
     built = []

@@ -6,62 +6,45 @@ import math
 
 import numpy as np
 
-MAX_POOL = 50_000  # silent candidates; a seeded sample of so many where there are more
 MANY = 2**20  # distances at a time from which on compiled loops pick the nearest
-GATHERED_VALUES = 2**26  # 256 MiB of float32; more embeddings stay where they are and are read when asked for
 
 
 class Space:
-    """The embeddings of some rows, gathered once (where they fit), asked many times for nearest neighbours.
+    """The embeddings of some rows, gathered once, asked many times for nearest neighbours.
 
     Parameters
     ----------
     embeddings : (n, d)
-    rows : (r,) row numbers, rising
+    rows : (r,) row numbers, rising: the silent items are among these
     """
 
     def __init__(self, embeddings: np.ndarray, rows: np.ndarray):
-        self._embeddings, self._rows = embeddings, rows
-        self._place: np.ndarray | None = None
-        if len(rows) * embeddings.shape[1] <= GATHERED_VALUES:
-            self._embeddings = np.asarray(embeddings[rows], dtype=np.float32)  # (r, d)
-            self._place = np.full(len(embeddings), -1, dtype=np.int64)  # (n,) row -> place among ``rows``
-            self._place[rows] = np.arange(len(rows))
-            self._squares = np.einsum("rd,rd->r", self._embeddings, self._embeddings)
+        self._all, self._rows = embeddings, rows
+        self._embeddings = np.asarray(embeddings[rows], dtype=np.float32)  # (r, d)
+        self._squares = np.einsum("rd,rd->r", self._embeddings, self._embeddings)
 
-    def points(self, rows: np.ndarray) -> np.ndarray:
-        """(len(rows), d) float32."""
-        return np.asarray(
-            self._embeddings[rows if self._place is None else self._place[rows]], dtype=np.float32
-        )
-
-    def nearest_silent(
-        self, positives: np.ndarray, silent: np.ndarray, count: int, rng: np.random.Generator
-    ) -> np.ndarray:
+    def nearest_silent(self, positives: np.ndarray, silent: np.ndarray, count: int) -> np.ndarray:
         """Up to ``count`` distinct silent rows, dealt round-robin: the nearest of each positive, then the second …
 
         Parameters
         ----------
-        positives, silent : row numbers; the order of ``positives`` is the order of dealing
-        rng : only used to draw 50,000 candidates where there are more silent rows
+        positives : row numbers, in the order of dealing
+        silent : row numbers, rising, among the rows of this space
 
         Returns
         -------
         (≤ count,) rows; where len(positives) ≥ count, entry i is the look-alike of positive i
         """
-        if len(silent) > MAX_POOL:
-            silent = np.sort(rng.choice(silent, MAX_POOL, replace=False))
         positives = positives[: max(1, count)]
         if len(positives) == 0 or len(silent) == 0 or count <= 0:
             return np.empty(0, dtype=np.int64)
-        depth, a = min(count, len(silent)), self.points(positives)
+        depth, a = min(count, len(silent)), np.asarray(self._all[positives], dtype=np.float32)
+        places = np.searchsorted(self._rows, silent)
         if len(a) * len(silent) < MANY:
-            return silent[_nearest(a, self.points(silent), depth)]
-        if self._place is None or 2 * len(silent) < len(self._rows):
-            b = self.points(silent)
-            return silent[_nearest_of_many(a, b, -(b * b).sum(1), depth)]
+            return silent[_nearest(a, self._embeddings[places], depth)]
+        if 2 * len(silent) < len(self._rows):
+            return silent[_nearest_of_many(a, self._embeddings[places], -self._squares[places], depth)]
         offsets = np.full(len(self._rows), -np.inf, np.float32)  # no copy of the silent ones
-        places = self._place[silent]
         offsets[places] = -self._squares[places]
         return self._rows[_nearest_of_many(a, self._embeddings, offsets, depth)]
 

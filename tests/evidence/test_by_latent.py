@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from autointerp.evidence.activations import Activations
@@ -58,7 +59,22 @@ def test_opened_activations_are_the_same_either_way(tmp_path, monkeypatch):
     assert (folder / "by_latent").is_dir()
     monkeypatch.setattr("autointerp.evidence.by_latent.LARGE", 10**9)
     in_memory = Activations.open(folder)
+    rows = np.arange(5, 120, 3)
+    np.testing.assert_array_equal(on_disk.n_active(rows), (in_memory.csr[rows].toarray() > 0).sum(0))
+    np.testing.assert_array_equal(on_disk.n_active(), in_memory.n_active())
     for latent in range(20):
         for found, expected in zip(on_disk.latent(latent), in_memory.latent(latent), strict=True):
             np.testing.assert_array_equal(found, expected)
             assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_share_the_latents_out(tmp_path, threads):
+    csr, before = matrix(300, 40, 0.2), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        made = by_latent(csr, tmp_path)
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(made.indices, csr.tocsc().indices)
+    np.testing.assert_array_equal(made.data, csr.tocsc().data)

@@ -265,3 +265,23 @@ def test_drawn_strata_are_distinct_even_and_rising(values, count, n_strata):
 def test_the_reason_of_a_latent_that_cannot_be_explained(counts, says):
     reason = why_not_explainable(*counts)
     assert reason == "" if says == "" else says in reason
+
+
+def test_of_a_large_split_one_sample_is_looked_through_for_silent_items_of_all_latents(monkeypatch):
+    """Positives stay those of all items, and so do items on which partners fire."""
+    monkeypatch.setattr("autointerp.evidence.examples.MOST_LOOKED_THROUGH", 70)
+    made = sampler()
+    looked_through: dict[str, set[int]] = {name: set() for name in SPLITS}
+    for latent in range(9):
+        few, all_items = made.sample(latent), SETS[latent]
+        for name in SPLITS:
+            found, whole = getattr(few, name), getattr(all_items, name)
+            assert found.rows[found.truth].tolist() == whole.rows[whole.truth].tolist()
+            assert set(found.rows) <= set(PLANTED.split.rows(name)) and len(set(found.rows)) == len(
+                found.rows
+            )
+            assert (PLANTED.dense[found.rows[~found.truth], latent] == 0).all()
+            for kind in ("random", "neighbour", "same_category", "same_group"):
+                looked_through[name] |= set(found.of_kind(kind).tolist())
+    assert all(0 < len(rows) <= 70 for rows in looked_through.values())
+    assert made.sample(3).test.rows.tolist() == sampler().sample(3).test.rows.tolist()

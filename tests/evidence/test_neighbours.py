@@ -30,7 +30,7 @@ def naive(embeddings, positives, silent, count) -> list[int]:
 
 def nearest(positives, silent, count, embeddings=EMBEDDINGS, rows=ALL) -> list[int]:
     found = Space(embeddings, rows).nearest_silent(
-        np.array(positives, dtype=np.int64), np.array(silent, dtype=np.int64), count, np.random.default_rng(0)
+        np.array(positives, dtype=np.int64), np.array(silent, dtype=np.int64), count
     )
     return found.tolist()
 
@@ -74,16 +74,9 @@ def test_fewer_silent_items_than_wanted_are_all_dealt_once():
     assert sorted(nearest([0, 1, 2], [50, 60, 70, 80], 30)) == [50, 60, 70, 80]
 
 
-def test_embeddings_too_large_to_gather_give_the_same(monkeypatch):
-    whole = nearest(ALL[:20], ALL[20:], 15)
-    monkeypatch.setattr(neighbours, "GATHERED_VALUES", 0)
-    assert nearest(ALL[:20], ALL[20:], 15) == whole
-
-
-def test_a_large_pool_is_sampled(monkeypatch):
-    monkeypatch.setattr(neighbours, "MAX_POOL", 30)
-    found = nearest([0], ALL[1:], 40)
-    assert len(found) == 30 and len(set(found)) == 30
+def test_positives_may_lie_outside_of_the_rows_that_are_looked_through():
+    rows = ALL[::2]
+    assert nearest(ALL[1:20:2], rows, 15, rows=rows) == naive(EMBEDDINGS, ALL[1:20:2], rows, 15)
 
 
 def test_identical_embeddings_are_dealt_once_each():
