@@ -99,7 +99,7 @@ def activations_of(prepared: Prepared) -> Activations:
                 return Activations.open(folder)
         except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
             _forget(prepared, folder, error)
-    with prepared.timed("encode"):
+    with prepared.timed("encode"), sae.encoding(dictionary):
         sae.encode_to_disk(
             dictionary,
             corpus.embeddings,

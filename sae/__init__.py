@@ -5,6 +5,7 @@ Shapes everywhere: ``n`` items, ``d`` embedding, ``m`` latents, ``k`` most activ
 """
 
 from .config import DictionaryConfig, Size, default_size
+from .device import encoding
 from .dictionaries import Dictionary, SparseCodes, TopK
 from .encode import encode_to_disk
 from .formats import load_any, save_as
@@ -23,6 +24,7 @@ __all__ = [
     "TopK",
     "default_size",
     "encode_to_disk",
+    "encoding",
     "fit",
     "load",
     "load_any",

@@ -57,7 +57,7 @@ class Checkpoint:
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        arrays = {name: np.ascontiguousarray(held.detach().numpy()) for name, held in tensors.items()}
+        arrays = {name: np.ascontiguousarray(held.detach().cpu().numpy()) for name, held in tensors.items()}
         digest = _digest(dict(numbers), arrays)
         said = {"format": FORMAT, "identity": self.identity, "numbers": dict(numbers), "sha256": digest}
         try:
@@ -103,7 +103,9 @@ class Checkpoint:
         self._partial.unlink(missing_ok=True)
 
 
-def identity(start: str, shape: tuple[int, ...], rows: np.ndarray, held_x: np.ndarray, loops: bool) -> str:
+def identity(
+    start: str, shape: tuple[int, ...], rows: np.ndarray, held_x: np.ndarray, loops: bool, device: str = "cpu"
+) -> str:
     """sha256 of everything a fit depends on that is cheap to know.
 
     start : fingerprint of the dictionary before its first step: config, seed, and preprocessing, into which
@@ -111,13 +113,14 @@ def identity(start: str, shape: tuple[int, ...], rows: np.ndarray, held_x: np.nd
     shape : of the source
     rows : the rows fitted on
     held_x : (h, d), values of the rows held back
-    loops : whether compiled loops train it
+    loops : whether compiled loops train it; device : on which
 
     And torch's version, its number of threads and the processor's vector instructions: with others the last
     bits differ. Values changed in so few rows that neither center, scale nor the rows held back show it go
     unnoticed.
     """
     machine = [torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), loops]
+    machine += [] if device == "cpu" else [device, torch.cuda.get_device_name()]
     said = hashlib.sha256(json.dumps([FORMAT, start, list(shape), held_x.dtype.str, *machine]).encode())
     said.update(np.ascontiguousarray(rows).data)
     said.update(np.ascontiguousarray(held_x).data)

@@ -81,7 +81,8 @@ class TopK(nn.Module):
     Parameters: encoder (m, p), encoder_bias (m,), decoder (m, p) with unit rows, bias (p,), all float32;
     p = preprocessing.width, which is d unless whitening drops components.
     `encode`, `decode`, `edit` take and give numpy arrays in the space of the embedding; `loss` and the
-    ``_``-methods live in preprocessed space and take `Scaled` tensors.
+    ``_``-methods live in preprocessed space and take `Scaled` tensors, on the device of the parameters; preprocessing
+    stays on the CPU.
     """
 
     def __init__(
@@ -117,14 +118,14 @@ class TopK(nn.Module):
 
     @property
     def w_dec(self) -> np.ndarray:
-        return self.decoder.detach().numpy()
+        return self.decoder.detach().cpu().numpy()
 
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> SparseCodes:
         x = self._checked(x)
         indices = np.empty((len(x), self.config.k), np.int64)
         values = np.empty((len(x), self.config.k), np.float32)
-        bias = self.bias.detach()
+        bias = self.bias.detach().cpu()
 
         def rows(part: slice) -> Tensor:
             return self.preprocessing.forward(torch.from_numpy(x[part].astype(np.float32))) - bias
@@ -140,7 +141,8 @@ class TopK(nn.Module):
         items = None if like is None else torch.from_numpy(self._checked(like).astype(np.float32))
         if items is not None and len(items) != len(indices):
             raise ValueError(f"{len(indices)} codes and {len(items)} items to be like do not fit together")
-        return self.preprocessing.inverse(self._decode(indices, values), items).numpy()
+        decoded = self._decode(indices.to(self.decoder.device), values.to(self.decoder.device)).cpu()
+        return self.preprocessing.inverse(decoded, items).numpy()
 
     def edit(
         self, x: np.ndarray, latent: int, s: float | np.ndarray, like: np.ndarray | None = None
@@ -175,7 +177,7 @@ class TopK(nn.Module):
 
     def weights(self) -> dict[str, np.ndarray]:
         """Every array that decides what the dictionary does: parameters, buffers and preprocessing."""
-        held = {name: values.detach().numpy() for name, values in self.state_dict().items()}
+        held = {name: values.detach().cpu().numpy() for name, values in self.state_dict().items()}
         return held | self.preprocessing.arrays()
 
     @classmethod

@@ -85,14 +85,15 @@ class ICFL(TopK):
         step = select.block_rows(2 * m)  # products and dense codes
         for start in range(0, len(x), step):
             part = slice(start, start + step)
-            scaled = self.preprocessing.forward(torch.from_numpy(x[part].astype(np.float32)))
+            rows = torch.from_numpy(x[part].astype(np.float32))
+            scaled = Scaled(self.preprocessing.forward(rows).to(self.bias.device))
             picked, coefficients = self.signed(scaled)
             z = self.decoder.new_zeros(len(scaled), m).scatter_add_(1, picked, coefficients)  # (b, m)
             for item in (z < 0).any(1).nonzero()[:, 0].tolist():
-                rows = picked[item].unique()  # (≤ k,)
-                z[item, rows] = refitted(self.decoder[rows], scaled[item] - self.bias)
+                own = picked[item].unique()  # (≤ k,)
+                z[item, own] = refitted(self.decoder[own], scaled[item] - self.bias)
             chosen, latents = z.topk(k)
-            values[part], indices[part] = chosen.relu(), latents
+            values[part], indices[part] = chosen.relu().cpu(), latents.cpu()
         return SparseCodes(indices, values)
 
     @torch.no_grad()
@@ -168,8 +169,8 @@ def refitted(columns: Tensor, x: Tensor) -> Tensor:
     """argmin ‖x − Σ_l z_l c_l‖ over z ≥ 0 for one item: columns (l, d), x (d,) → (l,) of their dtype."""
     from scipy.optimize import nnls
 
-    values, _ = nnls(columns.double().numpy().T, x.double().numpy(), maxiter=100 * len(columns))
-    return torch.from_numpy(values).to(columns.dtype)
+    values, _ = nnls(columns.double().cpu().numpy().T, x.double().cpu().numpy(), maxiter=100 * len(columns))
+    return torch.from_numpy(values).to(columns)
 
 
 def redraw(w: Tensor, rng: np.random.Generator) -> Tensor | None:
@@ -188,5 +189,5 @@ def redraw(w: Tensor, rng: np.random.Generator) -> Tensor | None:
         return None
     drawn = rng.standard_normal((len(again), d))
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    w[again] = torch.from_numpy(drawn).to(w.dtype)
+    w[again] = torch.from_numpy(drawn).to(w)
     return again

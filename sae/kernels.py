@@ -61,7 +61,7 @@ class _Pick(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         indices, x, w = ctx.saved_tensors
         grad = grads[0].contiguous()  # (b, k)
-        grad_b = indices.flatten().bincount(grad.flatten(), len(w)).to(grad.dtype)  # (m,)
+        grad_b = transposed_times(indices, grad, grad.new_ones(len(grad), 1), len(w))[:, 0]  # (m,)
         grad_x = times(indices, grad, w) if ctx.needs_input_grad[2] else None
         return None, None, grad_x, transposed_times(indices, grad, x, len(w)), grad_b
 

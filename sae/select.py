@@ -62,12 +62,12 @@ def block_rows(m: int) -> int:
 
 
 class Largest:
-    """The k largest of x @ wᵀ + b in each row of x, on the CPU.
+    """The k largest of x @ wᵀ + b in each row of x.
 
     Each thread makes the dense product for `block_rows` at once, always in the same memory.
 
-    loops : whether to use what is `compiled`; None for where it pays. Both give the same latents in the same order
-        but for equal pre-activations, of which the loops take the earlier latent
+    loops : whether to use what is `compiled`, on the CPU; None for where it pays. Both give the same latents in the
+        same order but for equal pre-activations, of which the loops take the earlier latent
     """
 
     def __init__(self, m: int, k: int, loops: bool | None = None) -> None:
@@ -84,34 +84,34 @@ class Largest:
         values: np.ndarray,
         kept: Tensor | None = None,
     ) -> Tensor | None:
-        """rows(part) gives x (r, d) of a part of n; w (m, d), b (m,); writes indices (n, k) int64 and values (n, k)
-        float32, strongest first.
+        """rows(part) gives x (r, d) of a part of n; w (m, d) and b (m,) on one device; writes indices (n, k) int64 and
+        values (n, k) float32, strongest first.
 
         kept : (c,) latents whose pre-activations (n, c) are returned; None without
         """
         w, b = w.detach(), b.detach()
         aside = None if kept is None else w.new_empty(n, len(kept))
-        most = min(
-            block_rows(self.m), -(-n // (2 * number()))
-        )  # two a thread: one that is held up has less to do
+        on_cpu = w.device.type == "cpu"
+        loops = self.loops and on_cpu
+        most = min(block_rows(self.m), -(-n // (2 * number())))  # two a thread: who is held up does less
 
         def work(start: int, stop: int) -> None:
             part = slice(start, stop)
-            x = rows(part)
-            pre = scratch(len(x) * self.m).view(-1, self.m)
+            x = rows(part).to(w.device)
+            pre = scratch(len(x) * self.m).view(-1, self.m) if on_cpu else w.new_empty(len(x), self.m)
             torch.mm(x, w.T, out=pre)  # (r, d) @ (d, m) -> (r, m)
-            if self.loops:
+            if loops:
                 lanes = min(max(LANES * self.k, 64), self.m)
                 compiled.largest(
                     0, len(x), pre.numpy(), b.numpy(), self.k, lanes, indices[part], values[part]
                 )
             else:
                 chosen = pre.add_(b).topk(self.k)
-                values[part], indices[part] = chosen.values, chosen.indices
+                values[part], indices[part] = chosen.values.cpu(), chosen.indices.cpu()
             if aside is not None and kept is not None:
                 torch.index_select(pre, 1, kept, out=aside[part])
 
         share(work, [*range(0, n, max(most, 1)), n])
-        if aside is not None and kept is not None and self.loops:
+        if aside is not None and kept is not None and loops:
             aside += b[kept]
         return aside

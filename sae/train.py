@@ -16,10 +16,11 @@ from . import compiled
 from .adam import Adam
 from .checkpoint import Checkpoint, Saved, identity
 from .config import DictionaryConfig
+from .device import best_device
 from .dictionaries import TopK
 from .kinds import BASELINES, KINDS
 from .metrics.quality import quality
-from .preprocess import Preprocessing
+from .preprocess import Preprocessing, Scaled
 from .rows import Rows, blocks, chosen_rows, shuffled
 from .step_varying import STEPS
 from .threads import within_one
@@ -54,6 +55,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every_s: float = 60.0,
     resumed: Callable[[int], None] | None = None,
+    device: str | None = None,
 ) -> Fitted:
     """Fit a dictionary to ``rows`` of x (n, d), all of them for None; no other row has any influence.
 
@@ -72,6 +74,8 @@ def fit(
         fit goes on from there, and ends at the same bytes; one that belongs to another fit or is damaged is
         replaced, with a warning in the log. Baselines need none
     resumed : called with the step of the checkpoint that was found
+    device : ``cpu`` or ``cuda``; None for a GPU where there is one and its products are large. What is fitted comes
+        back on the CPU
 
     ``ValueError`` where shapes disagree, there are fewer than 4 rows, a row holds NaN or infinity, controls
     are missing or not among the rows, whitening keeps fewer than k components, or training diverges.
@@ -86,11 +90,14 @@ def fit(
     held_x = np.concatenate([values for _, values in blocks(x, held, 1 << 14)])  # (h, d)
     assert config.steps and config.batch_size and config.dead_after and config.lr
     products = config.batch_size * config.d * config.m
-    with _threads(products):
+    device = device or best_device(products)
+    on_cpu = device == "cpu"
+    with _threads(products if on_cpu else FEW_PRODUCTS):
         kept = None
-        training = _Training(dictionary, products >= FEW_PRODUCTS and compiled.available())
+        loops = on_cpu and products >= FEW_PRODUCTS and compiled.available()
+        training = _Training(dictionary.to(device), loops)
         if checkpoint is not None:
-            belongs = identity(dictionary.fingerprint(), x.shape, fitting, held_x, training.loops)
+            belongs = identity(dictionary.fingerprint(), x.shape, fitting, held_x, loops, device)
             kept = Checkpoint(checkpoint, belongs, checkpoint_every_s)
             found = kept.read(training.tensors())
             if found is not None:
@@ -110,6 +117,7 @@ def fit(
     dictionary.requires_grad_(False)
     measured = quality(dictionary, held_x)
     measured["dead_share"] = quality(dictionary, x, fitting)["dead_share"]
+    dictionary.to("cpu")
     if kept is not None:
         kept.remove()
     return Fitted(dictionary, training.log, measured)
@@ -125,7 +133,8 @@ class _Training:
         self.sparse = None if step is None else step(dictionary)
         self.adam = Adam(dictionary.parameters(), dictionary.decoder, one_pass=loops)
         self.step = 0  # taken so far
-        self.silent = torch.zeros(dictionary.config.m, dtype=torch.int64)  # rows since each latent fired
+        self.device, m = dictionary.decoder.device, dictionary.config.m
+        self.silent = torch.zeros(m, dtype=torch.int64, device=self.device)  # rows since each latent fired
         self.best, self.best_weights = [math.inf, math.inf], _copy(dictionary)
         self.log: list[dict[str, float]] = []
         self.losses = 0.0  # summed since the last check
@@ -163,6 +172,7 @@ class _Training:
         assert config.dead_after
         dictionary.before_step(self.step)
         x, dead = dictionary.preprocessing.forward(batch), self.silent > config.dead_after
+        x = Scaled(x.to(self.device))
         if self.sparse is not None:
             loss, norm = self.sparse(x, dead)
         else:
@@ -174,7 +184,7 @@ class _Training:
         self.adam.step(self.step, lr, min(1.0, config.grad_clip / (norm + 1e-12)))
         self.adam.forget(dictionary.after_step(self.step))
         self.silent += len(batch)
-        self.silent.numpy()[loss.fired[loss.values > 0].numpy()] = 0  # faster than by torch
+        self.silent.index_fill_(0, loss.fired[loss.values > 0], 0)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state itself, not a copy."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from . import compiled, select
 from .dictionaries import Loss, SparseCodes, TopK
+from .preprocess import Scaled
 from .select import FEW_LATENTS, NOTHING, Entries, above
 from .threads import even, number, share
 
@@ -27,8 +28,9 @@ class Varying(TopK, ABC):
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> SparseCodes:
         x = self._checked(x)
-        loops = self.config.m >= FEW_LATENTS and compiled.available()
         least = self._least().detach()
+        on_cpu = least.device.type == "cpu"
+        loops = on_cpu and self.config.m >= FEW_LATENTS and compiled.available()
         step = max(min(select.block_rows(self.config.m), -(-len(x) // number())), 1)
         parts = [slice(start, start + step) for start in range(0, len(x), step)]
         found: list[Entries] = [NOTHING] * len(parts)
@@ -37,7 +39,7 @@ class Varying(TopK, ABC):
         def choose(first: int, last: int) -> None:
             for i in range(first, last):
                 rows = torch.from_numpy(x[parts[i]].astype(np.float32))
-                pre = self._pre(self.preprocessing.forward(rows))  # (b, m)
+                pre = self._pre(Scaled(self.preprocessing.forward(rows).to(least.device)))  # (b, m)
                 found[i] = above(pre.numpy(), least.numpy()) if loops else _above(pre, least)
 
         share(choose, even(len(parts)))
@@ -84,8 +86,8 @@ def finished(total: Tensor, a: Tensor) -> Loss:
 def _above(pre: Tensor, least: Tensor) -> Entries:
     """`above` by torch."""
     rows, latents = (pre > least).nonzero(as_tuple=True)
-    offsets = np.append(0, rows.bincount(minlength=len(pre)).cumsum(0).numpy())
-    return Entries(offsets, latents.numpy(), pre[rows, latents].numpy())
+    offsets = np.append(0, rows.bincount(minlength=len(pre)).cumsum(0).cpu().numpy())
+    return Entries(offsets, latents.cpu().numpy(), pre[rows, latents].cpu().numpy())
 
 
 def _by_strength(code: Entries, m: int, indices: np.ndarray, values: np.ndarray) -> None:
