@@ -35,6 +35,7 @@ class Cells:
 
     def __init__(self, n: int, genes: int, expressed: int) -> None:
         self.eligible, self._n, self._expressed = np.ones(genes, bool), n, expressed
+        self.zero_is_absent = True
 
     def blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, sparse.csr_matrix]]:
         for start in range(0, len(rows), BLOCK_ROWS):
