@@ -24,6 +24,8 @@ BLOCK_VALUES = (
 )
 NULL_NEIGHBOURS = 100
 LEAST_NULL_DRAWS = 200
+NULL_SETS = 16
+LEAST_GROUPS = 5  # fewer can be exchanged in too few ways: activations are permuted within them
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +121,8 @@ def contrast_all(
     rows : (n,) explain rows
     active : (n, m) CSR of ones
     silent : (n, m) CSR of ones, or all items of a part that are not active, or None for all that are not active
-    permutation_groups : (n,) within which the null permutes activations, or None; also within parts
+    permutation_groups : (n,) or None: the null gives the activations of each group (donor, compound) to another, within
+        parts, so that what a latent shares with any few groups is chance, too; fewer than 5 groups keep their own
     top : features kept a side
 
     Returns
@@ -225,10 +228,12 @@ def _shift_blocks(
 def _greatest_shifts(
     products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | Within
 ) -> np.ndarray:
-    """(m,) greatest |shift| of each latent."""
+    """(m,) greatest |shift| of each latent; NaN where it is active on one item or none."""
     blocks = _shift_blocks(products, active, silent, shares=False)
     found = [np.abs(block.shift).max(1, initial=0) for block in blocks]
-    return np.concatenate(found) if found else np.empty(0)  # of no latents
+    greatest = np.concatenate(found) if found else np.empty(0)  # of no latents
+    greatest[np.asarray(active.sum(0)).ravel() <= 1] = np.nan
+    return greatest
 
 
 def _top_shifts(
@@ -272,19 +277,20 @@ def _permuted(
     groups: np.ndarray | None,
     rng: np.random.Generator,
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix | Within]:
-    """Activations of no meaning: rows permuted within groups and parts, or sides drawn anew within each latent's own
-    items."""
+    """Activations of no meaning: each group is given those of another, within parts; or sides drawn anew within each
+    latent's own items."""
     n, m = active.shape
     if isinstance(silent, Within):
-        order = np.arange(n)
-        keys = silent.parts
-        if groups is not None:
-            codes = np.unique(groups, return_inverse=True)[1]
-            keys = codes * (int(silent.parts.max(initial=0)) + 1) + silent.parts
-        for key in np.unique(keys):
-            members = np.flatnonzero(keys == key)
-            order[members] = rng.permutation(members)
-        return active[order], silent
+        if groups is None:
+            return active[_dealt(silent.parts, np.zeros(n, np.int64), rng)], silent
+        codes = np.unique(groups, return_inverse=True)[1]
+        sets = np.array_split(
+            rng.permutation(m), min(m, NULL_SETS)
+        )  # latents, for each of which groups are dealt anew
+        found = sparse.hstack(
+            [active[:, some][_dealt(silent.parts, codes, rng)] for some in sets], format="csc"
+        )
+        return found[:, np.argsort(np.concatenate(sets))].tocsr(), silent
     both = (active + silent).tocsc()
     n_active = np.asarray(active.sum(0)).ravel().astype(int)
     sides = np.zeros(len(both.data), dtype=bool)
@@ -297,6 +303,22 @@ def _permuted(
         places = (both.indices[side], latents[side])
         drawn.append(sparse.csr_matrix((np.ones(side.sum(), dtype=np.float32), places), shape=(n, m)))
     return drawn[0], drawn[1]
+
+
+def _dealt(parts: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(n,) which item each is given the activations of: within its part, one of another group, which is the same for
+    all of its group; of its own group where the part has too few to be exchanged."""
+    order = np.empty(len(parts), np.int64)
+    for part in np.unique(parts):
+        members = np.flatnonzero(parts == part)
+        here = np.unique(codes[members])
+        others = rng.permutation(here) if len(here) >= LEAST_GROUPS else here
+        for group, other in zip(here, others, strict=True):
+            own, given = members[codes[members] == group], members[codes[members] == other]
+            whole, rest = divmod(len(own), len(given))
+            drawn = [np.tile(given, whole), rng.choice(given, rest, replace=False)]
+            order[own] = rng.permutation(np.concatenate(drawn))
+    return order
 
 
 def _smoothed_null(greatest: np.ndarray, n_active: np.ndarray, n_silent: np.ndarray) -> np.ndarray:
@@ -313,5 +335,7 @@ def _smoothed_null(greatest: np.ndarray, n_active: np.ndarray, n_silent: np.ndar
     half = max(1, NULL_NEIGHBOURS // (2 * len(greatest)))
     for place, latent in enumerate(order):
         start = max(0, min(place - half, len(order) - 2 * half))
-        null[latent] = np.quantile(greatest[:, order[start : start + 2 * half]], 0.95)
+        drawn = greatest[:, order[start : start + 2 * half]]
+        if not np.isnan(drawn).all():
+            null[latent] = np.nanquantile(drawn, 0.95)
     return null

@@ -153,7 +153,7 @@ def test_a_planted_shift_exceeds_the_null_and_leads(paired):
         assert (said.n_active, said.against) == (int(active[:, latent].sum()), "given")
 
 
-def test_a_shift_between_groups_is_chance_where_activations_are_permuted_within_them():
+def test_a_shift_between_two_groups_is_chance():
     rng = np.random.default_rng(0)
     table = feature_table()
     second = rng.random(300) < 0.5
@@ -167,6 +167,24 @@ def test_a_shift_between_groups_is_chance_where_activations_are_permuted_within_
     told = [sum("F0" in [f.name for f in c.of(j, names).up] for j in range(100)) for c in (pooled, within)]
     assert told[0] == 100
     assert told[1] <= 9
+
+
+def test_what_several_groups_share_is_told_and_what_any_few_groups_share_is_not():
+    """Latents that fire on whole groups, as on compounds: of six of 30 that share an effect, and of any six."""
+    rng = np.random.default_rng(0)
+    table = feature_table(n=600)
+    groups = np.repeat(np.arange(30), rng.integers(8, 33, 30))[:600]
+    groups = np.concatenate([groups, np.full(600 - len(groups), 29)])
+    table.values += rng.normal(0, 0.8, (30, 40))[groups].clip(0)  # each group has its own look
+    chosen = [rng.permutation(30)[:6] for _ in range(120)]
+    active = np.stack([np.isin(groups, some) for some in chosen], axis=1)
+    for latent in range(20):
+        table.values[active[:, latent], latent] += 3
+    found = contrasts(table, active, groups=groups.astype(str))
+    first = [found.of(j, table.feature_names).up for j in range(120)]
+    assert sum(bool(up) and up[0].name == f"F{j}" for j, up in enumerate(first[:20])) >= 15
+    others = [found.of(j, [f"F{i}" for i in range(40)]) for j in range(20, 120)]
+    assert sum(bool(said.up or said.down) for said in others) <= 12
 
 
 def test_the_null_is_wider_for_rare_latents():
