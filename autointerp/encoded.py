@@ -45,6 +45,11 @@ def dictionary_of(prepared: Prepared) -> tuple[Any, dict[str, float]]:
     rank = f"{c.dictionary}, k = {size.k} active per item; the embedding limits how many latents it has."
     prepared.notes.append(f"Dictionary: {rank if c.dictionary in COMPUTED else size.reason}")
     made_from = [*_embedded(prepared), wanted.to_dict(), c.threads]
+    sized = wanted.resolved(len(explain))
+    device = sae.best_device((sized.batch_size or 0) * d * size.m)
+    if device != "cpu":
+        made_from.append(device)
+        prepared.notes.append(f"The dictionary is fitted on {torch.cuda.get_device_name(device)}.")
     folder = _folder(prepared, "dictionary", made_from + ([c.control] if is_control is not None else []))
     figures = folder.with_suffix(".quality.json")
     if (folder / "config.json").exists() and figures.exists():
@@ -72,6 +77,7 @@ def dictionary_of(prepared: Prepared) -> tuple[Any, dict[str, float]]:
                 controls=None if is_control is None else explain[is_control[explain]],
                 checkpoint=folder.with_suffix(".checkpoint.safetensors"),
                 resumed=resumed_at,
+                device=device,
             )
         except ValueError as error:
             raise UserError(f"No dictionary can be fitted to {c.embedding!r}: {error}.") from error

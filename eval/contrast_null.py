@@ -1,9 +1,10 @@
-"""Is a contrast's null right where items come in groups? Latents that mean nothing, by two ways of permuting.
+"""Is a contrast's null right where items come in groups? Latents that mean nothing, above three kinds of null.
 
 ``AUTOINTERP_DATA=FOLDER python -m eval.contrast_null`` takes the latents of drug profiles (groups are compounds), of
-planted cells and of a glioblastoma (groups are donors) as they are, dealt anew among groups, and permuted freely, and
-counts those with any feature above the null: of `contrast_all`, which gives the activations of each group to another,
-and of permutations within groups. Writes results/contrast_null.csv beside this file.
+planted cells and of a glioblastoma (groups are donors), and the same without meaning: permuted freely; with the rates
+at which groups fire exchanged among groups; and on whole groups chosen at random. It counts those of them with any
+feature above the null: of `contrast_all`, of permutations within groups alone, and of free permutations. Meaningless
+latents are drawn five times. Writes results/contrast_null.csv beside this file.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from scipy import sparse
 
 from autointerp.config import RunConfig
-from autointerp.evidence import contrast
+from autointerp.evidence import chance
+from autointerp.evidence.contrast import contrast_all
 from autointerp.prepare import Prepared
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = Path(__file__).parent / "results" / "contrast_null.csv"
-MANY = sys.maxsize
+DRAWS = 5
 
 
 def data_sets(data: Path, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -43,28 +46,51 @@ def data_sets(data: Path, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "glioblastoma, by patient", {"data": str(cells), "embedding": "pca", "group": "patient_id"}
 
 
+def meaningless(what: str, active: sparse.csr_matrix, codes: np.ndarray, rng: np.random.Generator) -> Any:
+    """(n, m) CSR of ones, of about as many a latent."""
+    n, m = active.shape
+    if what == "permuted freely":
+        return active[rng.permutation(n)]
+    sizes = np.bincount(codes)
+    is_of = sparse.csr_matrix((np.ones(n), (np.arange(n), codes)))
+    counts = (active.T @ is_of).toarray()  # (m, g)
+    made = np.zeros((n, m), np.float32)
+    for latent in range(m):
+        order = rng.permutation(len(sizes))
+        if what == "rates of groups exchanged":
+            made[:, latent] = rng.random(n) < (counts[latent] / sizes)[order][codes]
+        else:
+            enough = int(np.searchsorted(np.cumsum(sizes[order]), max(counts[latent].sum(), 1))) + 1
+            made[:, latent] = np.isin(codes, order[:enough])
+    return sparse.csr_matrix(made)
+
+
+def told(prepared: Prepared, active: Any, groups: np.ndarray | None, latents: np.ndarray) -> float:
+    """Share of the latents with a feature above the null on either side."""
+    made = contrast_all(prepared.corpus, prepared.contrast_rows, active, None, "all silent", groups, 0)
+    null = made.null[latents, None]
+    up = (made.up[latents] >= 0) & (made.up_figures[latents, :, 0] > null)
+    down = (made.down[latents] >= 0) & (-made.down_figures[latents, :, 0] > null)
+    return float((up.any(1) | down.any(1)).mean())
+
+
 def measured(name: str, prepared: Prepared) -> Iterator[dict[str, Any]]:
     rows = prepared.contrast_rows
     active, groups = prepared.activations.binary(rows), prepared.corpus.groups[rows]
     latents = np.array([latent for latent, reason in enumerate(prepared.reasons) if not reason])
-    rng, parts = np.random.default_rng(5), np.zeros(len(rows), np.int64)
     codes = np.unique(groups, return_inverse=True)[1]
-    dealt = {
-        "as they are": np.arange(len(rows)),
-        "dealt among groups": contrast._dealt(parts, codes, rng),
-        "permuted freely": rng.permutation(len(rows)),
-    }
-    for what, order in dealt.items():
-        row: dict[str, Any] = {"data": name, "items": len(rows), "groups": int(codes.max()) + 1}
-        row |= {"latents": len(latents), "activations": what}
-        for null, least in (("among groups", contrast.LEAST_GROUPS), ("within groups", MANY)):
-            with patch.object(contrast, "LEAST_GROUPS", least):
-                made = contrast.contrast_all(
-                    prepared.corpus, rows, active[order], None, "all silent", groups, 0
-                )
-            told = (np.abs(made.up_figures[latents, :, 0]) > made.null[latents, None]).any(1)
-            row[f"told_null_{null.replace(' ', '_')}"] = round(float(told.mean()), 3)
-        yield row
+    for what in ("as they are", "permuted freely", "rates of groups exchanged", "whole groups"):
+        found: dict[str, list[float]] = {"by_groups": [], "within_groups": [], "free": []}
+        for seed in range(1 if what == "as they are" else DRAWS):
+            rng = np.random.default_rng([seed, len(what)])
+            drawn = active if what == "as they are" else meaningless(what, active, codes, rng)
+            found["by_groups"].append(told(prepared, drawn, groups, latents))
+            with patch.object(chance, "LEAST_GROUPS", sys.maxsize):
+                found["within_groups"].append(told(prepared, drawn, groups, latents))
+            found["free"].append(told(prepared, drawn, None, latents))
+        row: dict[str, Any] = {"data": name, "items": len(rows), "groups": len(np.unique(codes))}
+        row |= {"latents": len(latents), "activations": what, "draws": len(found["free"])}
+        yield row | {f"told_null_{null}": round(float(np.mean(of)), 3) for null, of in found.items()}
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ Shapes everywhere: ``n`` items, ``d`` embedding, ``m`` latents, ``k`` most activ
 """
 
 from .config import DictionaryConfig, Size, default_size
-from .device import encoding
+from .device import best_device, encoding
 from .dictionaries import Dictionary, SparseCodes, TopK
 from .encode import encode_to_disk
 from .formats import load_any, save_as
@@ -22,6 +22,7 @@ __all__ = [
     "Size",
     "SparseCodes",
     "TopK",
+    "best_device",
     "default_size",
     "encode_to_disk",
     "encoding",

@@ -120,7 +120,7 @@ def identity(
     unnoticed.
     """
     machine = [torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), loops]
-    machine += [] if device == "cpu" else [device, torch.cuda.get_device_name()]
+    machine += [] if device == "cpu" else [device, torch.cuda.get_device_name(device)]
     said = hashlib.sha256(json.dumps([FORMAT, start, list(shape), held_x.dtype.str, *machine]).encode())
     said.update(np.ascontiguousarray(rows).data)
     said.update(np.ascontiguousarray(held_x).data)

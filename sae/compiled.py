@@ -50,8 +50,8 @@ def largest(start, stop, pre, bias, k, lanes, indices, values):  # type: ignore[
     """The k largest of each row of pre + bias, strongest first, of equal ones the earlier first.
 
     Column i is in lane i mod ``lanes``; what k of the lanes' maxima reach bounds the k-th largest from below, so that
-    few lanes are looked at again, and few of their columns ranked. Where NaN leaves fewer than k numbers, the row's
-    values are NaN.
+    few lanes are looked at again, and few of their columns ranked. No number of a row may be NaN: where fewer than k
+    are numbers, its values are NaN, elsewhere some may be missed.
 
     pre : (b, m) float32; bias (m,)
     lanes : from k to m
@@ -102,7 +102,7 @@ def largest(start, stop, pre, bias, k, lanes, indices, values):  # type: ignore[
                     value = part[i] + added[i]
                     found[n], columns[n] = value, at + i
                     n += value >= least
-        if n > 8 * lanes:  # many are equal
+        if n > 4 * enough:  # many are equal, or one is far above all others
             order = np.argsort(-found[:n], kind="mergesort")
             for p in range(k):
                 chosen[p], values[r, p] = columns[order[p]], found[order[p]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,9 +15,10 @@ from .threads import even, number, scratch, share
 
 LANES = 16  # for each of the k
 FEW_LATENTS = 1024  # fewer are sorted by torch
-BLOCK_BYTES, LEAST_ROWS = (
-    1 << 25,
+FEW_ROWS = 64  # are not shared out: each part reads all of the encoder
+LEAST_ROWS, BLOCK_BYTES = (
     256,
+    1 << 25,
 )  # of pre-activations a thread makes at once: fewer are slower to multiply
 
 
@@ -93,7 +95,9 @@ class Largest:
         aside = None if kept is None else w.new_empty(n, len(kept))
         on_cpu = w.device.type == "cpu"
         loops = self.loops and on_cpu
-        most = min(block_rows(self.m), -(-n // (2 * number())))  # two a thread: who is held up does less
+        most = block_rows(self.m)
+        if on_cpu and number() > 1:  # two parts a thread, so that who is held up does less, but no small ones
+            most = min(most, max(-(-n // (2 * number())), FEW_ROWS))
 
         def work(start: int, stop: int) -> None:
             part = slice(start, stop)
@@ -111,7 +115,12 @@ class Largest:
             if aside is not None and kept is not None:
                 torch.index_select(pre, 1, kept, out=aside[part])
 
-        share(work, [*range(0, n, max(most, 1)), n])
+        bounds = [*range(0, n, most), n]
+        if on_cpu:
+            share(work, bounds)
+        else:  # a GPU is busy with one
+            for start, stop in itertools.pairwise(bounds):
+                work(start, stop)
         if aside is not None and kept is not None and loops:
             aside += b[kept]
         return aside

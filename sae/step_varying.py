@@ -71,7 +71,7 @@ class BatchStep(DenseStep):
 
     def _bound(self, wanted: int, guess: float) -> float:
         """A number ≥ 0 above which there are ``wanted`` pre-activations or a few times as many; 0 if that many are
-        not positive. The search starts at the running threshold, of which the result of a step does not depend."""
+        not positive. The search starts at the running threshold, on which the result of a step does not depend."""
         m, low, high = len(self._group), 0.0, float(self._pre.max())
         bound = 0.9 * guess if 0 < guess < high else high / 2
         for _ in range(50):

@@ -7,6 +7,7 @@ parts, too, one thread a part.
 
 from __future__ import annotations
 
+import collections
 import functools
 import itertools
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+KEPT = 1 << 24  # numbers of scratch memory a thread keeps, 64 MiB
 _here = threading.local()  # number: of threads that work of this one is shared among; scratch: its memory
 
 
@@ -48,10 +50,14 @@ def share(work: Callable[..., None], bounds: list[int], *given: Any) -> None:
 
 
 def scratch(numbers: int) -> torch.Tensor:
-    """(numbers,) float32 of no particular values, in memory that this thread keeps: fresh pages cost time."""
+    """(numbers,) float32 of no particular values, in memory that this thread keeps, if it is not much: fresh pages cost
+    time."""
+    if numbers > KEPT:
+        return torch.empty(numbers)
     held: torch.Tensor | None = getattr(_here, "scratch", None)
     if held is None or len(held) < numbers:
-        held = _here.scratch = torch.empty(numbers)
+        with torch.inference_mode(False):  # else it could not be written outside of one
+            held = _here.scratch = torch.empty(numbers)
     return held[:numbers]
 
 
@@ -70,7 +76,10 @@ def balanced(offsets: np.ndarray, parts: int | None = None) -> list[int]:
 
 @contextmanager
 def within_one() -> Iterator[None]:
-    """torch works on one thread meanwhile; what is shared is shared among as many as before."""
+    """torch works on one thread meanwhile; what is shared is shared among as many as before.
+
+    A thread that somebody else starts meanwhile has torch on one thread, too, and keeps it: so torch works.
+    """
     held, before = getattr(_here, "number", 0), torch.get_num_threads()
     _here.number = held or before
     torch.set_num_threads(1)
@@ -92,6 +101,9 @@ def _alone(work: Callable[..., None], left: Iterator[tuple[int, int]], *given: A
     try:
         for start, stop in left:
             work(start, stop, *given)
+    except BaseException:
+        collections.deque(left, maxlen=0)  # nobody needs the rest
+        raise
     finally:
         _here.number = held
 

@@ -63,7 +63,7 @@ def fit(
 
     A seeded share ``config.held_back`` of them decides which weights are kept: the least FVU, among those
     with a mean L0 within 10 % of k where the number of active latents varies (the nearest, if none is). The
-    same config, data, machine and number of threads give the same bytes; torch's global random state is
+    same config, data, machine, device and number of threads give the same bytes; torch's global random state is
     neither read nor changed. Small dictionaries are trained on one thread: threads that wait for each other
     in every tiny product cost 20-fold on a busy machine.
 

@@ -30,7 +30,8 @@ class Varying(TopK, ABC):
         x = self._checked(x)
         least = self._least().detach()
         on_cpu = least.device.type == "cpu"
-        loops = on_cpu and self.config.m >= FEW_LATENTS and compiled.available()
+        compiles = self.config.m >= FEW_LATENTS and compiled.available()
+        loops = on_cpu and compiles
         step = max(min(select.block_rows(self.config.m), -(-len(x) // number())), 1)
         parts = [slice(start, start + step) for start in range(0, len(x), step)]
         found: list[Entries] = [NOTHING] * len(parts)
@@ -47,7 +48,7 @@ class Varying(TopK, ABC):
         indices, values = np.empty((len(x), width), np.int64), np.empty((len(x), width), np.float32)
         for part, made in zip(parts, found, strict=True):
             codes = indices[part], values[part]
-            if loops:
+            if compiles:
                 share(compiled.by_strength, even(len(codes[0])), *made, *codes)
             else:
                 _by_strength(made, self.config.m, *codes)

@@ -14,7 +14,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from autointerp.corpus.base import Corpus
-from autointerp.evidence.contrast import Contrasts, Within, contrast_all
+from autointerp.evidence.chance import Within
+from autointerp.evidence.contrast import Contrasts, contrast_all
 from autointerp.schema import ClusterFiring, Contrast
 
 FEWEST, MOST = 4, 30

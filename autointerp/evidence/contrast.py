@@ -3,7 +3,8 @@
 Shift of feature f: (mean over active − mean over silent) / (sd + s0), sd pooled over both sides, s0 the median sd of
 the eligible features: a shrunken standardized difference that does not favour features of tiny variance
 [Tusher, Tibshirani & Chu 2001]. A shift counts only above its null: the 95th percentile, over latents that fire as
-often, of the greatest |shift| when activations are permuted (protocols, section 2).
+often, of the greatest |shift| when activations are permuted (protocols, section 2). With five groups or more there are
+two nulls, permuted within groups and drawn anew among them (`Chance`), each at half the error: above either will do.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from autointerp.corpus.base import Corpus
+from autointerp.evidence.chance import Chance, Within
 from autointerp.schema import Contrast, FeatureShift
 
 TOP = 200
@@ -24,8 +26,7 @@ BLOCK_VALUES = (
 )
 NULL_NEIGHBOURS = 100
 LEAST_NULL_DRAWS = 200
-NULL_SETS = 16
-LEAST_GROUPS = 5  # fewer can be exchanged in too few ways: activations are permuted within them
+ERROR = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Contrasts:
 
     up, down : column numbers, most shifted first
     *_shift, *_fold (log2 fold change), *_active, *_silent (fractions expressed)
-    null : (m,) 95th percentile of the greatest |shift| by chance; n_active, n_silent : (m,)
+    null : (m,) what the greatest |shift| exceeds by chance in 5 % of cases; n_active, n_silent : (m,)
     whole : whether both sides are all items of some part of the data, so that shares of either side can be turned into
         shares of the items that express a feature
     """
@@ -93,17 +94,6 @@ def _known(figures: Iterable[float]) -> list[float | None]:
     return [None if np.isnan(figure) else float(figure) for figure in figures]
 
 
-@dataclass(frozen=True, eq=False)
-class Within:
-    """Silent are all other items of one part of the items, for each latent of its own.
-
-    parts : (n,) part number of each item; of : (m,) part of each latent, outside of which it has no active item
-    """
-
-    parts: np.ndarray
-    of: np.ndarray
-
-
 def contrast_all(
     corpus: Corpus,
     rows: np.ndarray,
@@ -121,8 +111,8 @@ def contrast_all(
     rows : (n,) explain rows
     active : (n, m) CSR of ones
     silent : (n, m) CSR of ones, or all items of a part that are not active, or None for all that are not active
-    permutation_groups : (n,) or None: the null gives the activations of each group (donor, compound) to another, within
-        parts, so that what a latent shares with any few groups is chance, too; fewer than 5 groups keep their own
+    permutation_groups : (n,) or None: what the null knows of groups (`Chance`); of no effect where ``silent`` is a
+        matrix
     top : features kept a side
 
     Returns
@@ -144,10 +134,19 @@ def contrast_all(
     else:
         n_silent = np.asarray(silent.sum(0)).ravel().astype(np.int64)
     rounds = max(1, int(np.ceil(LEAST_NULL_DRAWS / max(1, int((n_active > 0).sum())))))
-    greatest = []
-    for _ in range(rounds):
-        greatest.append(_greatest_shifts(products, *_permuted(active, silent, permutation_groups, rng)))
-    null = _smoothed_null(np.stack(greatest), n_active, n_silent)
+    chance = Chance(active, silent, permutation_groups)
+    sizes = n_active * n_silent / np.maximum(n_active + n_silent, 1)
+    alive = (n_active > 1) & (n_silent > 1)
+    level = 1 - ERROR / 2 if chance.among_groups.any() else 1 - ERROR  # of two nulls, each at half
+
+    def null_of(among_groups: bool, sizes: np.ndarray) -> np.ndarray:
+        greatest = [_greatest_shifts(products, *chance.draw(rng, among_groups)) for _ in range(rounds)]
+        return _smoothed_null(np.stack(greatest), sizes, alive, level)
+
+    null = null_of(False, sizes)
+    if chance.among_groups.any():  # either will do
+        among = null_of(True, sizes / chance.design_effects)
+        null = np.where(chance.among_groups, np.minimum(null, among), null)
     whole = isinstance(silent, Within)
     return Contrasts(against, up, down, up_figures, down_figures, null, n_active, n_silent, whole)
 
@@ -228,11 +227,16 @@ def _shift_blocks(
 def _greatest_shifts(
     products: _Products, active: sparse.csr_matrix, silent: sparse.csr_matrix | Within
 ) -> np.ndarray:
-    """(m,) greatest |shift| of each latent; NaN where it is active on one item or none."""
+    """(m,) greatest |shift| of each latent; NaN where one side has an item or none."""
     blocks = _shift_blocks(products, active, silent, shares=False)
     found = [np.abs(block.shift).max(1, initial=0) for block in blocks]
     greatest = np.concatenate(found) if found else np.empty(0)  # of no latents
-    greatest[np.asarray(active.sum(0)).ravel() <= 1] = np.nan
+    n_active = np.asarray(active.sum(0)).ravel()
+    if isinstance(silent, Within):
+        n_silent = products.sizes[silent.of] - n_active
+    else:
+        n_silent = np.asarray(silent.sum(0)).ravel()
+    greatest[(n_active <= 1) | (n_silent <= 1)] = np.nan
     return greatest
 
 
@@ -271,71 +275,21 @@ def _leading(values: np.ndarray, top: int) -> np.ndarray:
     return leading
 
 
-def _permuted(
-    active: sparse.csr_matrix,
-    silent: sparse.csr_matrix | Within,
-    groups: np.ndarray | None,
-    rng: np.random.Generator,
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix | Within]:
-    """Activations of no meaning: each group is given those of another, within parts; or sides drawn anew within each
-    latent's own items."""
-    n, m = active.shape
-    if isinstance(silent, Within):
-        if groups is None:
-            return active[_dealt(silent.parts, np.zeros(n, np.int64), rng)], silent
-        codes = np.unique(groups, return_inverse=True)[1]
-        sets = np.array_split(
-            rng.permutation(m), min(m, NULL_SETS)
-        )  # latents, for each of which groups are dealt anew
-        found = sparse.hstack(
-            [active[:, some][_dealt(silent.parts, codes, rng)] for some in sets], format="csc"
-        )
-        return found[:, np.argsort(np.concatenate(sets))].tocsr(), silent
-    both = (active + silent).tocsc()
-    n_active = np.asarray(active.sum(0)).ravel().astype(int)
-    sides = np.zeros(len(both.data), dtype=bool)
-    for j in range(m):
-        start, stop = both.indptr[j], both.indptr[j + 1]
-        sides[start + rng.permutation(stop - start)[: n_active[j]]] = True
-    latents = np.repeat(np.arange(m), np.diff(both.indptr))
-    drawn = []
-    for side in (sides, ~sides):
-        places = (both.indices[side], latents[side])
-        drawn.append(sparse.csr_matrix((np.ones(side.sum(), dtype=np.float32), places), shape=(n, m)))
-    return drawn[0], drawn[1]
+def _smoothed_null(greatest: np.ndarray, sizes: np.ndarray, alive: np.ndarray, level: float) -> np.ndarray:
+    """(m,) the ``level`` quantile of (rounds, m) chance maxima over the 100 draws of most similar size.
 
-
-def _dealt(parts: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) which item each is given the activations of: within its part, one of another group, which is the same for
-    all of its group; of its own group where the part has too few to be exchanged."""
-    order = np.empty(len(parts), np.int64)
-    for part in np.unique(parts):
-        members = np.flatnonzero(parts == part)
-        here = np.unique(codes[members])
-        others = rng.permutation(here) if len(here) >= LEAST_GROUPS else here
-        for group, other in zip(here, others, strict=True):
-            own, given = members[codes[members] == group], members[codes[members] == other]
-            whole, rest = divmod(len(own), len(given))
-            drawn = [np.tile(given, whole), rng.choice(given, rest, replace=False)]
-            order[own] = rng.permutation(np.concatenate(drawn))
-    return order
-
-
-def _smoothed_null(greatest: np.ndarray, n_active: np.ndarray, n_silent: np.ndarray) -> np.ndarray:
-    """(m,) 95th percentile of (rounds, m) chance maxima over the 100 draws of most similar size.
-
-    Size of a contrast: n_active · n_silent / (n_active + n_silent), to whose root chance shifts are inverse.
+    sizes : (m,) of a contrast: n_active · n_silent / (n_active + n_silent), to whose root chance shifts are inverse
+    alive : (m,) whether there are several items on both sides
     """
-    size = n_active * n_silent / np.maximum(n_active + n_silent, 1)
-    live = np.flatnonzero((n_active > 1) & (n_silent > 1))
-    null = np.full(len(n_active), np.inf)
+    live = np.flatnonzero(alive)
+    null = np.full(len(sizes), np.inf)
     if len(live) == 0:
         return null
-    order = live[np.argsort(size[live], kind="stable")]
+    order = live[np.argsort(sizes[live], kind="stable")]
     half = max(1, NULL_NEIGHBOURS // (2 * len(greatest)))
     for place, latent in enumerate(order):
         start = max(0, min(place - half, len(order) - 2 * half))
         drawn = greatest[:, order[start : start + 2 * half]]
         if not np.isnan(drawn).all():
-            null[latent] = np.nanquantile(drawn, 0.95)
+            null[latent] = np.nanquantile(drawn, level)
     return null

@@ -60,6 +60,10 @@ class ExampleSampler:
         self.partners, self.similar = partners, similar
         self.categories, self.groups = categories, groups
         self._pools = {name: self._pool(name) for name in SPLITS}
+        self._grouped = {
+            name: groups is not None and len(np.unique(groups[rows])) > 1
+            for name, rows in self._pools.items()
+        }
         self._spaces = {name: Space(embeddings, rows) for name, rows in self._pools.items()}
 
     def sample(self, latent: int) -> ExampleSet:
@@ -142,7 +146,7 @@ class ExampleSampler:
             names, counts = np.unique(self.categories[positives], return_counts=True)
             same = left[self.categories[left] == names[np.argmax(counts)]]
             draw("same_category", np.sort(rng.choice(same, min(OTHER_NEGATIVES, len(same)), replace=False)))
-        if self.groups is not None and len(positives) and len(np.unique(self.groups[pool])) > 1:
+        if self._grouped[name] and len(positives):
             draw("same_group", self._same_group(positives, pool[free], rng))
         return found
 

@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from autointerp.evidence import contrast as module
-from autointerp.evidence.contrast import Within, contrast_all
+from autointerp.evidence.chance import Within
+from autointerp.evidence.contrast import contrast_all
 from tests.evidence.planted_items import feature_table
 from tests.tiny_corpus import TinyCorpus
 
@@ -274,4 +275,10 @@ def test_no_latents_have_no_contrast():
     corpus = TinyCorpus(np.ones((6, 3)), ["A", "B", "C"])
     none = sparse.csr_matrix((6, 0), dtype=np.float32)
     made = contrast_all(corpus, np.arange(6), none, None, "all silent", None, 0)
+    assert made.null.shape == (0,) and made.up.shape[0] == 0
+
+
+def test_of_no_latents_nothing_is_said_with_groups_either():
+    table = feature_table()
+    made = contrasts(table, np.zeros((300, 0), bool), groups=np.repeat(list("abcdef"), 50))
     assert made.null.shape == (0,) and made.up.shape[0] == 0

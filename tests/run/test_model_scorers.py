@@ -152,7 +152,8 @@ def test_judges_that_know_nothing_score_chance(cells, tmp_path, judge):
         for found in (simulated, odd):
             assert len(found) and found.value.isna().all() and found.reason.notna().all()
     elif judge == "random":
-        assert abs(simulated.value.mean()) < 0.1 and abs(odd.value.mean()) < 0.15
+        assert abs(simulated.value.mean()) < 0.25  # of six labels, 14 to 62 items each: standard error 0.07
+        assert abs(odd.value.mean()) < 0.15
     else:
         assert (simulated.value.dropna() == 0).all() and simulated.value.notna().sum() == 24
         assert abs(odd.value.mean()) < 0.15  # the first or the last of five in random order
