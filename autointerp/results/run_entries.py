@@ -49,7 +49,7 @@ def run_entries(directory: Path) -> tuple[list[Entry], list[str]]:
     for explainer, mine in labels.groupby("explainer", sort=True):
         for judge in sorted(judges or {asked_for}):
             entry = _entry(directory, record, str(explainer), judge, mine, scores, trials)
-            why = _uncontrolled(entry, mine)
+            why = _uncontrolled(entry, "shuffled" in (record["config"].get("controls") or ()))
             if why:
                 refused.append(f"{directory.name}, {explainer} by {judge}: {why}")
             else:
@@ -152,8 +152,11 @@ def _scored(
     return made
 
 
-def _uncontrolled(entry: Entry, labels: pd.DataFrame) -> str:
-    """Why an entry may not stand on a board: no headline, or labels without their shuffled control."""
+def _uncontrolled(entry: Entry, shuffled: bool) -> str:
+    """Why an entry may not stand on a board: no headline, or labels without their shuffled control.
+
+    shuffled : whether the run was scored with it
+    """
     detection = entry.of(DETECTION)
     if detection is None:
         return "no detection scores. Add them: autointerp score RUN --scorers detection"
@@ -161,6 +164,8 @@ def _uncontrolled(entry: Entry, labels: pd.DataFrame) -> str:
     if scored and all(value is None for value in detection.shuffled):
         if entry.n_asked - entry.n_abstained - entry.n_failed < 2:
             return "fewer than two labels, so that no other stands in their place"
+        if shuffled:
+            return "too few labels of other titles and families, so that no other stands in their place"
         return "no shuffled control. Add it: autointerp score RUN --controls shuffled,ceiling"
     return ""
 
