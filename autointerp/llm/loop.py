@@ -16,25 +16,30 @@ def run_async(coro: Coroutine[Any, Any, T]) -> T:
     In a script this is ``asyncio.run``. Where a loop runs already (Jupyter), a loop in a fresh thread does it;
     an interrupt cancels the coroutine and waits until it has closed what it opened.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coro)
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+    result: list[T] = []
 
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = []
-
-    async def main() -> T:
+    async def main() -> None:
         task = asyncio.current_task()
         assert task is not None
         running.append((asyncio.get_running_loop(), task))
-        return await coro
+        # Not the task's own: asyncio.run formats that, when it asks for the handler of interrupts. Of a million answers
+        # that takes minutes.
+        result.append(await coro)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(main())
+        return result[0]
 
     with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="autointerp-llm") as pool:
         done = pool.submit(lambda: asyncio.run(main()))
         try:
-            return done.result()
+            done.result()
         except KeyboardInterrupt:
             for loop, task in running:
                 if not done.done():
                     loop.call_soon_threadsafe(task.cancel)
             raise  # once the pool's exit has waited for the thread
+    return result[0]
