@@ -31,6 +31,7 @@ from autointerp.prepare import Prepared
 ROOT = Path(__file__).resolve().parents[1]
 OUT = Path(__file__).parent / "results" / "contrast_null.csv"
 DRAWS = 5
+TENTH = "a tenth on whole groups: of these"
 
 
 def data_sets(data: Path, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -79,17 +80,22 @@ def measured(name: str, prepared: Prepared) -> Iterator[dict[str, Any]]:
     active, groups = prepared.activations.binary(rows), prepared.corpus.groups[rows]
     latents = np.array([latent for latent, reason in enumerate(prepared.reasons) if not reason])
     codes = np.unique(groups, return_inverse=True)[1]
-    for what in ("as they are", "permuted freely", "rates of groups exchanged", "whole groups"):
+    for what in ("as they are", "permuted freely", "rates of groups exchanged", "whole groups", TENTH):
+        asked = latents[::10] if what == TENTH else latents
         found: dict[str, list[float]] = {"by_groups": [], "within_groups": [], "free": []}
         for seed in range(1 if what == "as they are" else DRAWS):
             rng = np.random.default_rng([seed, len(what)])
             drawn = active if what == "as they are" else meaningless(what, active, codes, rng)
-            found["by_groups"].append(told(prepared, drawn, groups, latents))
+            if what == TENTH:
+                drawn = meaningless("permuted freely", active, codes, rng).tolil()
+                drawn[:, asked] = meaningless("whole groups", active[:, asked], codes, rng)
+                drawn = drawn.tocsr()
+            found["by_groups"].append(told(prepared, drawn, groups, asked))
             with patch.object(chance, "LEAST_GROUPS", sys.maxsize):
-                found["within_groups"].append(told(prepared, drawn, groups, latents))
-            found["free"].append(told(prepared, drawn, None, latents))
+                found["within_groups"].append(told(prepared, drawn, groups, asked))
+            found["free"].append(told(prepared, drawn, None, asked))
         row: dict[str, Any] = {"data": name, "items": len(rows), "groups": len(np.unique(codes))}
-        row |= {"latents": len(latents), "activations": what, "draws": len(found["free"])}
+        row |= {"latents": len(asked), "activations": what, "draws": len(found["free"])}
         yield row | {f"told_null_{null}": round(float(np.mean(of)), 3) for null, of in found.items()}
 
 

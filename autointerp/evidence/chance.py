@@ -1,4 +1,4 @@
-"""Which activations would mean nothing? As many as a latent has, alike in how they are spread over groups.
+"""Which activations would mean nothing? About as many as a latent has, alike in how they are spread over groups.
 
 Without groups they are permuted. Where items come in groups (donors, compounds), a latent fires in some more than in
 others, and features differ between groups, too: permuted freely it would have too little in common with any of them.
@@ -49,7 +49,7 @@ class Chance:
     groups : (n,) or None; of no effect where ``silent`` is a matrix: sides are then drawn anew within each latent's own
         items
 
-    design_effects : (m,) by how much fewer a latent's items count, since those of a group are alike: 1 + (n₀ − 1)·ρ
+    correlation : (m,) between two items of a group; 0 where it is not known
     among_groups : (m,) whether a latent's part has enough groups to draw their rates anew
     """
 
@@ -57,7 +57,7 @@ class Chance:
         self, active: sparse.csr_matrix, silent: sparse.csr_matrix | Within, groups: np.ndarray | None
     ):
         self._active, self._silent, self._groups = active, silent, None
-        self.design_effects = np.ones(active.shape[1])
+        self.correlation = np.zeros(active.shape[1])
         self.among_groups = np.zeros(active.shape[1], bool)
         self._parts: list[_Part] = []
         if groups is None or not isinstance(silent, Within):
@@ -69,13 +69,14 @@ class Chance:
             n, g = len(items), len(names)
             is_of = sparse.csr_matrix((np.ones(n), (np.arange(n), codes)), shape=(n, g))
             counts = (active[items][:, latents].T @ is_of).tocsr()  # (l, g)
-            correlation, typical = np.zeros(len(latents)), 1.0
-            if g >= LEAST_GROUPS and n > g:
+            correlation = np.zeros(len(latents))
+            if g < LEAST_GROUPS:
+                continue
+            if n > g:  # of single items nothing is known of how alike those of a group are
                 typical = (n - (sizes**2).sum() / n) / (g - 1)
                 for block in _blocks(len(latents), g):
                     correlation[block] = intraclass(counts[block].toarray(), sizes, typical)
-                self.design_effects[latents] = 1 + (typical - 1) * correlation
-                self.among_groups[latents] = True
+            self.correlation[latents], self.among_groups[latents] = correlation, True
             self._parts.append(_Part(items, codes, latents, counts, correlation))
 
     def draw(
@@ -146,19 +147,21 @@ def intraclass(counts: np.ndarray, sizes: np.ndarray, typical: float) -> np.ndar
 def _rates(
     counts: np.ndarray, sizes: np.ndarray, correlation: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """(b, g) rates at which groups fire that are drawn anew, for as many active items as there are."""
+    """(b, g) rates at which groups fire that are drawn anew, for as many active items as there are, on average."""
     wanted = counts.sum(1)  # (b,)
     mean = wanted / sizes.sum()
     rates = np.repeat(mean[:, None], len(sizes), axis=1)
     left = np.flatnonzero((correlation > 0) & (mean > 0) & (mean < 1))
-    for _ in range(TRIES):  # where too few groups fire for so many items, all are drawn again
+    for _ in range(TRIES):  # where far too few or too many items fire, all groups are drawn again
         spread = (1 - correlation[left]) / correlation[left]
         drawn = rng.beta(
             (spread * mean[left])[:, None], (spread * (1 - mean[left]))[:, None], (len(left), len(sizes))
         )
         rates[left] = np.nan_to_num(drawn)
-        left = left[rates[left] @ sizes < wanted[left] / 2]
-    rates[left] = mean[left, None]
+        expected = rates[left] @ sizes
+        left = left[(expected < wanted[left] / 2) | (expected > 2 * wanted[left])]
+    if len(left):  # their own rates, dealt to other groups
+        rates[left] = rng.permuted(counts[left] / sizes, axis=1)
     for _ in range(5):  # rates end at 1
         expected = np.maximum(rates @ sizes, 1e-12)
         rates = (rates * (wanted / expected)[:, None]).clip(0, 1)

@@ -86,7 +86,7 @@ def cluster(
     ----------
     rows : (n,) explain rows
     activations : (n, m) CSR ≥ 0 of these rows
-    groups : (n,) within which the null permutes activations, or None
+    groups : (n,) what the null knows of groups (`chance`), or None
     """
     from sklearn.cluster import MiniBatchKMeans
 

@@ -26,7 +26,8 @@ BLOCK_VALUES = (
 )
 NULL_NEIGHBOURS = 100
 LEAST_NULL_DRAWS = 200
-ERROR = 0.05
+ERROR, MOST_ROUNDS = 0.05, 40
+ALIKE = (0.02, 0.1, 0.4)  # intraclass correlations between which latents lend each other draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,20 +134,13 @@ def contrast_all(
         n_silent = products.sizes[silent.of] - n_active
     else:
         n_silent = np.asarray(silent.sum(0)).ravel().astype(np.int64)
-    rounds = max(1, int(np.ceil(LEAST_NULL_DRAWS / max(1, int((n_active > 0).sum())))))
+    null = np.full(m, np.inf)
     chance = Chance(active, silent, permutation_groups)
-    sizes = n_active * n_silent / np.maximum(n_active + n_silent, 1)
-    alive = (n_active > 1) & (n_silent > 1)
-    level = 1 - ERROR / 2 if chance.among_groups.any() else 1 - ERROR  # of two nulls, each at half
-
-    def null_of(among_groups: bool, sizes: np.ndarray) -> np.ndarray:
-        greatest = [_greatest_shifts(products, *chance.draw(rng, among_groups)) for _ in range(rounds)]
-        return _smoothed_null(np.stack(greatest), sizes, alive, level)
-
-    null = null_of(False, sizes)
-    if chance.among_groups.any():  # either will do
-        among = null_of(True, sizes / chance.design_effects)
-        null = np.where(chance.among_groups, np.minimum(null, among), null)
+    kinds = np.where(chance.among_groups, np.searchsorted(ALIKE, chance.correlation), -1)
+    for kind in np.unique(kinds):  # of latents that depend on groups alike
+        of = np.flatnonzero(kinds == kind)
+        some = Within(silent.parts, silent.of[of]) if isinstance(silent, Within) else silent[:, of]
+        null[of] = _null(products, active[:, of], some, permutation_groups, n_active[of], n_silent[of], rng)
     whole = isinstance(silent, Within)
     return Contrasts(against, up, down, up_figures, down_figures, null, n_active, n_silent, whole)
 
@@ -273,6 +267,30 @@ def _leading(values: np.ndarray, top: int) -> np.ndarray:
         candidates = np.flatnonzero(row <= np.partition(row, top - 1)[top - 1]) if top else leading[i]
         leading[i] = candidates[np.argsort(row[candidates], kind="stable")[:top]]
     return leading
+
+
+def _null(
+    products: _Products,
+    active: sparse.csr_matrix,
+    silent: sparse.csr_matrix | Within,
+    groups: np.ndarray | None,
+    n_active: np.ndarray,
+    n_silent: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """(m,) what the greatest |shift| exceeds by chance in 5 % of cases; of two nulls the lower, each at half that."""
+    chance = Chance(active, silent, groups)
+    rounds = max(1, int(np.ceil(LEAST_NULL_DRAWS / max(1, int((n_active > 0).sum())))))
+    if chance.among_groups.any():  # of several kinds of latents, some of them few
+        rounds = min(rounds, MOST_ROUNDS)
+    sizes = n_active * n_silent / np.maximum(n_active + n_silent, 1)
+    alive = (n_active > 1) & (n_silent > 1)
+    ways = (False, True) if chance.among_groups.any() else (False,)
+    found = []
+    for among_groups in ways:
+        greatest = [_greatest_shifts(products, *chance.draw(rng, among_groups)) for _ in range(rounds)]
+        found.append(_smoothed_null(np.stack(greatest), sizes, alive, 1 - ERROR / len(ways)))
+    return np.minimum(found[0], found[-1])
 
 
 def _smoothed_null(greatest: np.ndarray, sizes: np.ndarray, alive: np.ndarray, level: float) -> np.ndarray:

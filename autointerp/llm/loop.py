@@ -30,7 +30,10 @@ def run_async(coro: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(main())
+        try:
+            asyncio.run(main())
+        finally:
+            coro.close()  # where it was cancelled before it began
         return result[0]
 
     with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="autointerp-llm") as pool:

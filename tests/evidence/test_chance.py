@@ -43,7 +43,9 @@ def test_the_intraclass_correlation_by_hand_and_at_its_ends():
 
 
 @pytest.mark.parametrize(
-    ("codes", "correlation"), [(EVEN, 0.001), (EVEN, 0.4), (UNEVEN, 0.001)], ids=["even", "unlike", "uneven"]
+    ("codes", "correlation"),
+    [(EVEN, 0.001), (EVEN, 0.4), (EVEN, 0.9), (UNEVEN, 0.001)],
+    ids=["even", "unlike", "whole groups", "uneven"],
 )
 def test_drawn_among_groups_are_as_many_and_as_unlike(codes, correlation):
     active = beta_binomial(codes, 0.15, correlation, 300)
@@ -53,7 +55,7 @@ def test_drawn_among_groups_are_as_many_and_as_unlike(codes, correlation):
     ratios = drawn.sum(0)[kept] / active.sum(0)[kept]
     assert np.median(ratios) == pytest.approx(1, abs=0.05)
     again = sides(drawn > 0, codes)
-    assert np.median(again.design_effects) == pytest.approx(np.median(chance.design_effects), rel=0.35)
+    assert np.median(again.correlation) == pytest.approx(np.median(chance.correlation), rel=0.35, abs=0.01)
     assert (drawn > 0).any(0)[kept].all() and not (drawn[:, kept] == active[:, kept]).all(0).any()
 
 
@@ -85,7 +87,7 @@ def test_fewer_groups_than_five_and_none_are_only_permuted():
     within = Within(np.zeros(60, int), np.zeros(8, int))
     for groups in (None, np.repeat(list("abcd"), 15)):
         chance = Chance(active, within, groups)
-        assert not chance.among_groups.any() and (chance.design_effects == 1).all()
+        assert not chance.among_groups.any() and (chance.correlation == 0).all()
         drawn = chance.draw(np.random.default_rng(0))[0]
         assert drawn.sum(0).tolist() == active.sum(0).tolist() and (drawn != active).nnz
 
@@ -102,3 +104,11 @@ def test_latents_that_care_for_no_group_are_drawn_as_widely_however_uneven_group
         shifts = [np.abs(features[a].mean(0) - features[~a].mean(0)).max() for a in drawn.T]
         wide.append(np.quantile(shifts, 0.95))
     assert wide[1] < 1.5 * wide[0]
+
+
+def test_of_groups_of_one_item_each_latents_are_drawn_freely():
+    active = np.random.default_rng(0).random((200, 20)) < 0.3
+    chance = sides(active, np.arange(200))
+    assert chance.among_groups.all() and (chance.correlation == 0).all()
+    drawn = chance.draw(np.random.default_rng(1), among_groups=True)[0].toarray() > 0
+    assert 0.5 < (drawn == active).mean() < 0.66
