@@ -270,6 +270,11 @@ def _percent(share: float) -> str:
     return "–" if pd.isna(share) else f"{share:.1%}"
 
 
+def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All rows; a column may be empty in some frames, of which pandas' own concat would guess the type."""
+    return pd.DataFrame([row for frame in frames for row in frame.to_dict("records")])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write both tables and what they say."""
     parser = argparse.ArgumentParser(
@@ -292,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 found, reliability = measured(corpus, Path(work), url)
             labels.append(found)
             confidences.append(reliability)
-    nulls, told = summary(pd.concat(labels, ignore_index=True)), pd.concat(confidences, ignore_index=True)
+    nulls, told = summary(stacked(labels)), stacked(confidences)
     given.out.mkdir(parents=True, exist_ok=True)
     tables = {"null_latents_rule_writer": nulls}
     if not given.rule_writer:
